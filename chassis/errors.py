@@ -1,4 +1,4 @@
-"""Refusals: every way in which a service says no. The rules raise them, chassis/http.py translates them once."""
+"""Refusals: every way in which a service says no. Rules raise them, chassis/http.py translates them once."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 class Refusal(Exception):  # noqa: N818 - the house's word: a refusal is an answer, not an error of ours
     """A request that is answered with no. Raise one of its kinds below, never this class itself.
 
-    `code` is a stable snake_case word for programs and `detail` a sentence that a person can act on. `field` names the
-    offending field, `retry_after_s` is in seconds, `location` is an absolute URL, and `extra` holds further members of
-    the problem document.
+    `code` is a stable snake_case word for programs and `detail` a sentence that a person can act on. `field`
+    names the offending field, `retry_after_s` is in seconds, `location` is an absolute URL, and `extra` holds
+    further members of the problem document.
     """
 
     status: ClassVar[int] = 500

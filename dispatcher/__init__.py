@@ -1,0 +1,1 @@
+"""Which manager? The service that tells a client where to go."""
