@@ -31,7 +31,7 @@ def checked_lng(lng: float) -> float:
 class Point:
     """A place in decimal degrees (WGS 84). Out of bounds raises Malformed `bad_coordinates`.
 
-    Longitudes 180 and -180 are the same meridian: both are kept as given, and the distance between them is zero.
+    Longitudes 180 and -180 are the same meridian: both are kept as given, the distance between them is zero.
     """
 
     lat: float
@@ -47,7 +47,7 @@ def distance_km(a: Point, b: Point) -> float:
     try:
         distance: float = haversine((a.lat, a.lng), (b.lat, b.lng), unit=Unit.KILOMETERS)
     except ValueError:
-        # Points are in range, so this is the arcsine of a hair more than one: rounding between antipodes.
+        # The points are in range, so this can only be the arcsine of a hair more than one: antipodes, rounded.
         return HALF_WAY_ROUND_KM
     return distance
 
@@ -61,8 +61,8 @@ def unit_vector(point: Point) -> tuple[float, float, float]:
 def chord_to_km(chord_squared: float) -> float:
     """Great-circle distance from the squared straight line between two unit vectors.
 
-    Half the chord is the sine of half the angle, so this is the haversine formula with its root already summed up:
-    the same number, for a caller who has vectors and so needs no trigonometry to compare.
+    Half the chord is the sine of half the angle, so this is the haversine formula from its root on: the same
+    number, for a caller who compares by vectors and needs no trigonometry to do so.
     """
     if chord_squared >= 4.0:
         return HALF_WAY_ROUND_KM
