@@ -47,7 +47,7 @@ def distance_km(a: Point, b: Point) -> float:
     try:
         distance: float = haversine((a.lat, a.lng), (b.lat, b.lng), unit=Unit.KILOMETERS)
     except ValueError:
-        # The points are in range, so this can only be the arcsine of a hair more than one: antipodes, rounded.
+        # The points are in range, so it can only be the arcsine of a hair more than one: antipodes, rounded.
         return HALF_WAY_ROUND_KM
     return distance
 

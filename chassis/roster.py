@@ -45,12 +45,12 @@ _OPTIONAL = frozenset({"url", "internal_url"})
 
 
 class RosterError(Exception):
-    """The roster can't be used; its text is one sentence with file, line and field, and what to write instead."""
+    """The roster can't be used; one sentence says file, line, field and what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manager:
-    """One regional manager: `lat` and `lng` in decimal degrees, `url` for clients, `internal_url` for services."""
+    """One regional manager: degrees for lat and lng, `url` for clients, `internal_url` for services."""
 
     hostname: str
     region: str
@@ -132,9 +132,7 @@ def _refuse_shared_hostnames(spots: "Iterable[_Spot]") -> None:
     for spot in spots:
         first = taken.setdefault(spot.text(_HOSTNAME)[0], spot)
         if first is not spot:
-            raise spot.refused(
-                f"is {first.field} (line {first.line}) too; give each manager a name of its own"
-            )
+            raise spot.refused(f"is {first.field} (line {first.line}) too; give each manager a name of its own")
 
 
 def _refuse_shared_area_codes(spots: "Iterable[_Spot]") -> None:
@@ -246,7 +244,7 @@ class _Spot:
         return [_Spot(self.file, f, rule, node) for f, node in zip(fields, self.node.value, strict=True)]
 
     def text(self, pattern: re.Pattern[str]) -> re.Match[str]:
-        """What is written there, whatever YAML takes it for: 200-299 is text, 457 a number, both are area codes."""
+        """What is written, whatever YAML takes it for: 200-299 is text to it and 457 a number."""
         if not isinstance(self.node, yaml.ScalarNode) or self.node.tag not in _SCALAR_TAGS:
             raise self.broken()
         match = pattern.fullmatch(self.node.value)

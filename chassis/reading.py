@@ -1,0 +1,131 @@
+"""What comes in, parsed at the edge: JSON bodies into msgspec structs, query strings into checked words and numbers."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from aiohttp import web
+
+from chassis.errors import Malformed, TooLarge
+
+MAX_BODY_BYTES = 16 * 1024
+MAX_QUERY_CHARACTERS = 2048
+BODY_TIMEOUT_S = 10.0
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
+_decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {}
+
+
+async def read_bytes(request: web.Request) -> bytes:
+    """The whole body. Raises TooLarge over 16 KiB, Malformed when it doesn't arrive within ten seconds."""
+    length = request.content_length
+    if length is not None and length > MAX_BODY_BYTES:
+        raise _too_large()
+    content = request.content
+    if content.is_eof():  # it usually came in one packet with its head
+        body = content.read_nowait(-1)
+    else:
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                body = await request.read()
+        except TimeoutError:
+            raise Malformed("body_timeout", f"The body didn't arrive within {BODY_TIMEOUT_S:.0f} s.") from None
+        except web.HTTPRequestEntityTooLarge:
+            raise _too_large() from None
+    if len(body) > MAX_BODY_BYTES:
+        raise _too_large()
+    return body
+
+
+def parse(body: bytes, kind: type[T]) -> T:
+    """`body` as a `kind`. Raises Malformed, with the offending field where there is one."""
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+    try:
+        value: T = decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise Malformed("bad_body", _sentence(error), field=_offending_field(body, kind)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Malformed("bad_json", "The body must be one JSON object in UTF-8.") from None
+    except RecursionError:
+        raise Malformed("bad_json", "The body is nested too deep.") from None
+    return value
+
+
+def query(request: web.Request, allowed: frozenset[str]) -> Mapping[str, str]:
+    """The query string's words. Raises Malformed for unknown and repeated ones."""
+    text = request.raw_path.partition("?")[2].partition("#")[0]
+    if not text:
+        return {}
+    if len(text) > MAX_QUERY_CHARACTERS:
+        raise Malformed("bad_query", f"The query string must be at most {MAX_QUERY_CHARACTERS} characters.")
+    if "%" in text or "+" in text:
+        pairs = parse_qsl(text, keep_blank_values=True)
+    else:  # nothing is escaped: the usual case, four times as fast
+        pairs = [(name, value) for name, _, value in (pair.partition("=") for pair in text.split("&")) if name]
+    words: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in allowed:
+            names = ", ".join(sorted(allowed)) or "none at all"
+            raise Malformed("unknown_parameter", f"The query takes {names}.", field=name[:64])
+        if name in words:
+            raise Malformed("repeated_parameter", f"{name} stands in the query twice.", field=name)
+        words[name] = value
+    return words
+
+
+def number(words: Mapping[str, str], name: str) -> float:
+    """A decimal number. Raises Malformed when it is missing or is none."""
+    text = words.get(name)
+    if text is None:
+        raise Malformed("missing_parameter", f"The query must say {name}.", field=name)
+    if len(text) > 40 or not _NUMBER.fullmatch(text):
+        raise Malformed("bad_number", f"{name} must be a decimal number.", field=name)
+    return float(text)
+
+
+def whole_number(words: Mapping[str, str], name: str, *, lowest: int, highest: int, default: int) -> int:
+    """A whole number within bounds, or its default. Raises Malformed."""
+    text = words.get(name)
+    if text is None:
+        return default
+    if not _WHOLE_NUMBER.fullmatch(text) or not lowest <= int(text) <= highest:
+        raise Malformed("bad_number", f"{name} must be a whole number from {lowest} to {highest}.", field=name)
+    return int(text)
+
+
+def _too_large() -> TooLarge:
+    return TooLarge("body_too_large", f"A body may hold up to {MAX_BODY_BYTES} bytes.")
+
+
+def _sentence(error: msgspec.ValidationError) -> str:
+    return f"{str(error).replace('`', '')}."
+
+
+def _offending_field(body: bytes, kind: type[msgspec.Struct]) -> str | None:
+    """Which field spoils the body: msgspec says it in its message only, and messages aren't parsed here."""
+    try:
+        raw = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError:
+        return None
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    for name in raw:
+        if name not in fields:
+            return name[:64]
+    for name, field in fields.items():
+        if name not in raw:
+            if field.required:
+                return name
+            continue
+        try:
+            msgspec.json.decode(raw[name], type=field.type)
+        except msgspec.DecodeError:
+            return name
+    return None

@@ -1,0 +1,120 @@
+"""Running an application as a process: sockets, signals, the lame duck, a clean end."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from chassis.lifetime import Lifetime
+
+# Longer than any proxy keeps an idle connection (nginx: 60 s), so that the proxy is always the one to close.
+KEEP_ALIVE_S = 75.0
+DRAIN_S = 10.0
+
+_log = structlog.get_logger()
+
+
+class StartError(Exception):
+    """Why a service can't start: one sentence for whoever typed the command."""
+
+
+def run(serve: Callable[[], Awaitable[int]], *, prog: str) -> int:
+    """Runs a service's coroutine to its end, on uvloop where there is one. Returns the exit code: 2 if it can't start."""
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_as_coroutine(serve))
+    except StartError as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+async def serve_until_told(
+    app: web.Application,
+    *,
+    lifetime: Lifetime,
+    host: str,
+    port: int,
+    lame_duck_s: float,
+    reuse_port: bool = False,
+    metrics: tuple[web.Application, int] | None = None,
+    on_listening: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Serves `app` until SIGTERM or SIGINT, or until its lifetime ends. Returns the exit code.
+
+    After SIGTERM the service is a lame duck for `lame_duck_s` seconds: it answers, but is not ready and closes each
+    connection, so that proxies and dispatchers go elsewhere with the next request. SIGINT, and a second signal,
+    skip that.
+    `metrics` is an application for a port of its own. Raises StartError.
+    """
+    runners = [_runner(app)]
+    sites = [(runners[0], port)]
+    if metrics is not None:
+        runners.append(_runner(metrics[0]))
+        sites.append((runners[1], metrics[1]))
+    try:
+        for runner in runners:
+            await runner.setup()
+        for runner, its_port in sites:
+            await _listen(runner, host, its_port, reuse_port=reuse_port)
+        bound_port = int(runners[0].addresses[0][1])
+        _log.info("listening", host=host, port=bound_port)
+        on_listening(bound_port)
+        await _wait_for_the_end(lifetime, lame_duck_s)
+    finally:
+        for runner in runners:
+            await runner.cleanup()
+    if lifetime.failure is not None:
+        _log.error("ended", reason=lifetime.failure)
+        return 1
+    _log.info("ended")
+    return 0
+
+
+async def _wait_for_the_end(lifetime: Lifetime, lame_duck_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    hurried = asyncio.Event()
+
+    def told(signal_number: int) -> None:
+        if signal_number == signal.SIGINT or lifetime.end.is_set():
+            hurried.set()
+        lifetime.is_lame_duck = True
+        lifetime.end.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told, number)
+    await lifetime.end.wait()
+    if lifetime.failure is None and not hurried.is_set():
+        _log.info("lame duck", seconds=lame_duck_s)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(hurried.wait(), lame_duck_s)
+
+
+def _runner(app: web.Application) -> web.AppRunner:
+    # aiohttp's access log costs half of all throughput; durations by route take its place.
+    return web.AppRunner(app, access_log=None, keepalive_timeout=KEEP_ALIVE_S, shutdown_timeout=DRAIN_S)
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int, *, reuse_port: bool) -> None:
+    try:
+        await web.TCPSite(runner, host, port, backlog=1024, reuse_port=reuse_port or None).start()
+    except OSError as error:
+        raise StartError(f"can't listen on {host}:{port}: {error.strerror or error}.") from None
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # Windows, where there is none
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+async def _as_coroutine(serve: Callable[[], Awaitable[int]]) -> int:
+    return await serve()

@@ -1,0 +1,1 @@
+"""The manager: owns every party of its area codes."""

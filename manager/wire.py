@@ -1,0 +1,164 @@
+"""What goes over the wire: bodies as they must come in and answers as they go out."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from chassis.errors import Malformed
+from chassis.geo import Point
+from manager.parties import Membership, Wish
+from manager.party import Party
+from manager.places import centre
+
+MAX_ATTRIBUTES_BYTES = 4096
+MAX_ATTRIBUTES_DEPTH = 8
+
+DeviceId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+# No control characters: names end up in other people's terminals and logs.
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
+
+
+class CreateParty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    device_id: DeviceId
+    participant_name: Name | None = None
+    name: Name | None = None
+    lat: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
+    lng: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
+    capacity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    discoverable: bool | None = None
+    attributes: dict[str, Any] | None = None
+
+    def wish(self) -> Wish:
+        """As the manager's parties take it. Raises Malformed."""
+        if (self.lat is None) != (self.lng is None):
+            missing = "lat" if self.lat is None else "lng"
+            raise Malformed("bad_body", f"A place is lat and lng together; {missing} is missing.", field=missing)
+        place = None if self.lat is None or self.lng is None else Point(self.lat, self.lng)
+        return Wish(
+            self.participant_name,
+            self.name,
+            place,
+            self.capacity,
+            self.discoverable,
+            None if self.attributes is None else _attributes(self.attributes),
+        )
+
+
+class JoinParty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    device_id: DeviceId
+    participant_name: Name | None = None
+
+
+class Me(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    device_id: DeviceId
+
+
+class PlaceView(msgspec.Struct):
+    lat: float
+    lng: float
+
+
+class PartyView(msgspec.Struct):
+    party_code: str
+    name: str | None
+    leader_id: int
+    participant_count: int
+    capacity: int
+    locked: bool
+    discoverable: bool
+    version: int
+    created_at: datetime
+    place: PlaceView | None
+    attributes: msgspec.Raw | None
+
+
+class NearbyPartyView(PartyView):
+    distance_km: float = 0.0
+
+
+class NearbyView(msgspec.Struct):
+    parties: list[NearbyPartyView]
+    complete: bool
+
+
+class ParticipantView(msgspec.Struct):
+    participant_id: int
+    participant_name: str | None
+    is_leader: bool
+    joined_at: datetime
+
+
+class ParticipantsView(msgspec.Struct):
+    party_code: str
+    participants: list[ParticipantView]
+
+
+class MembershipView(msgspec.Struct):
+    party_code: str
+    participant_id: int
+    token: str
+    party: PartyView | None
+
+
+def party_view(party: Party) -> PartyView:
+    return PartyView(*_party_fields(party))
+
+
+def membership_view(membership: Membership) -> MembershipView:
+    party = None if membership.party is None else party_view(membership.party)
+    return MembershipView(str(membership.code), membership.participant_id, membership.token, party)
+
+
+def participants_view(party: Party) -> ParticipantsView:
+    leader_id = party.leader_id
+    return ParticipantsView(
+        str(party.code),
+        [
+            ParticipantView(one.id, one.name, one.id == leader_id, _moment(one.joined_at_ms))
+            for one in party.participants
+        ],
+    )
+
+
+def nearby_view(found: list[tuple[Party, float]]) -> NearbyView:
+    parties = [NearbyPartyView(*_party_fields(party), round(distance_km, 3)) for party, distance_km in found]
+    return NearbyView(parties, complete=True)
+
+
+def _party_fields(party: Party) -> tuple[Any, ...]:
+    return (
+        str(party.code),
+        party.name,
+        party.leader_id,
+        len(party.participants),
+        party.capacity,
+        party.locked,
+        party.discoverable,
+        party.version,
+        _moment(party.created_at_ms),
+        None if party.cell is None else PlaceView(*centre(party.cell)),
+        None if party.attributes is None else msgspec.Raw(party.attributes),
+    )
+
+
+def _moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def _attributes(attributes: dict[str, Any]) -> bytes:
+    if _depth(attributes) > MAX_ATTRIBUTES_DEPTH:
+        raise Malformed("bad_body", f"attributes may nest {MAX_ATTRIBUTES_DEPTH} deep.", field="attributes")
+    encoded = msgspec.json.encode(attributes)
+    if len(encoded) > MAX_ATTRIBUTES_BYTES:
+        raise Malformed("bad_body", f"attributes may take {MAX_ATTRIBUTES_BYTES} bytes.", field="attributes")
+    return encoded
+
+
+def _depth(value: object) -> int:
+    """How deep objects and lists nest. The body's 16 KiB and msgspec's own limit bound the recursion."""
+    if isinstance(value, dict):
+        return 1 + max(map(_depth, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(_depth, value), default=0)
+    return 0
