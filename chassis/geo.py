@@ -53,9 +53,15 @@ def distance_km(a: Point, b: Point) -> float:
 
 
 def unit_vector(point: Point) -> tuple[float, float, float]:
-    """The point on a sphere of radius one: x towards (0, 0), y towards (0, 90), z towards the north pole."""
+    """The point on a sphere of radius one: x towards (0, 0), y towards (0, 90), z towards the north pole.
+
+    One place has one vector, also a pole under all its longitudes and the meridian 180 under both its names.
+    """
     lat, lng = radians(point.lat), radians(point.lng)
-    return cos(lat) * cos(lng), cos(lat) * sin(lng), sin(lat)
+    # The cosine of 90 degrees and the sine of 180 come out as a hair beside zero.
+    ring = cos(lat) if abs(point.lat) < 90.0 else 0.0
+    y = ring * sin(lng) if abs(point.lng) < 180.0 else 0.0
+    return ring * cos(lng), y, sin(lat)
 
 
 def chord_to_km(chord_squared: float) -> float:

@@ -14,36 +14,34 @@ ALTERNATES: Final = 3
 """How many are named besides the nearest."""
 
 MAX_KEPT: Final = 1_000_000
-"""Candidates kept in all cells together. Only crowds of managers come near it; then the cells start afresh."""
+"""Candidates kept in all cells together. Only crowds of managers come near; then the cells start afresh."""
 
 _GIVEN = 1 + ALTERNATES
 _COARSE_DEG = 10
-# Cells count from latitude -90 and longitude -180. Latitude 90 and longitude 180 are a row and a column of their
-# own, without extent in that direction, so that no position needs a case of its own.
+# Cells count from latitude -90 and longitude -180. Latitude 90 and longitude 180 are a row and a column of
+# their own, without extent in that direction, so that no position needs a case of its own.
 _COLUMNS = 361
 _SLACK_KM = 0.001  # Rounding stays far below a metre.
 
-# Squared chords that differ by no more than this share are equal but for rounding: five millimetres in 10,000 km.
-_EQUAL_SHARE = 1e-9
-_EQUAL_HERE = 1e-24  # Within six micrometres all is one place.
-# That share of the longest squared chord, 4, is less than twice this: a cell settles nothing that may be a tie.
+# A squared chord that is longer than another by less than this share is as long, but for rounding: the share is
+# five millimetres in 10,000 km.
+_AS_FAR = 1.0 + 1e-9
+# That share of the longest squared chord, 4, is less than twice this, so a cell settles nothing that may be a tie.
 _CLEAR_LEAD = 4e-9
 
 # A manager's unit vector and its index.
 _Candidate = tuple[float, float, float, int]
 # Who may be given somewhere in the cell; and the order of the given, if it is the same everywhere in it.
 _Cell = tuple[tuple[_Candidate, ...], tuple[int, ...] | None]
-# Squared chord and index.
-_Found = tuple[float, int]
 
 
 class Nearest:
     """An immutable index of managers by nearness: exact by haversine, ties in the order of `managers`.
 
-    The first question from a cell of one degree picks those who may be given anywhere in it, out of those of the
-    ten degrees around, and keeps them. From then on an answer costs the asker's unit vector and a squared chord to
-    each of them, and they are few more than the given, however long the roster; or to one alone, where the order
-    is the same all over the cell. Kilometres are worked out for the nearest only.
+    The first question from a cell of one degree picks those who may be given anywhere in it, out of those of
+    the ten degrees around, and keeps them. From then on an answer costs the asker's unit vector and a squared
+    chord to each of them, who are few more than the given, however long the roster; or to one alone, where the
+    order is the same all over the cell. Kilometres are worked out for the nearest only.
     """
 
     __slots__ = ("_areas", "_cells", "_everyone", "_kept", "managers")
@@ -73,20 +71,21 @@ class Nearest:
         if order is not None:
             a, b, c, _ = candidates[0]
             return order, chord_to_km((a - x) * (a - x) + (b - y) * (b - y) + (c - z) * (c - z))
-        found: list[_Found] = []
+        found: list[tuple[float, int]] = []
         for a, b, c, index in candidates:
             a -= x
             b -= y
             c -= z
             found.append((a * a + b * b + c * c, index))
         found.sort()
-        near = found[0][0]
-        for far, _ in found[1 : _GIVEN + 1]:
-            if far - near <= near * _EQUAL_SHARE + _EQUAL_HERE:
-                found = _with_ties_in_order(found)
-                break
+        near = -1.0
+        given: list[int] = []
+        for far, index in found[: _GIVEN + 1]:
+            if far <= near * _AS_FAR:
+                return _given_with_ties(found)
+            given.append(index)
             near = far
-        return tuple([index for _, index in found[:_GIVEN]]), chord_to_km(found[0][0])
+        return tuple(given[:_GIVEN]), chord_to_km(found[0][0])
 
     def _open(self, row: int, column: int) -> _Cell:
         """Find out who may be given in a cell of one degree, and keep it."""
@@ -133,16 +132,16 @@ class _Area:
         south, west = row - 90.0, column - 180.0
         north, east = min(south + extent_deg, 90.0), min(west + extent_deg, 180.0)
         centre = unit_vector(Point((south + north) / 2, (west + east) / 2))
-        # A corner is farthest: along a parallel the distance grows with the longitude, and along the meridian of
-        # a side it has one least value and no other turn. The eastern corners mirror the western ones.
+        # A corner is farthest: along a parallel the distance grows with the longitude, and along the meridian
+        # of a side it falls to one least value and grows again. The eastern corners mirror the western ones.
         corners = (unit_vector(Point(lat, west)) for lat in (south, north))
         return cls(centre, max(_distance_km(centre, corner) for corner in corners) + _SLACK_KM)
 
     def sieve(self, candidates: Iterable[_Candidate]) -> list[_Candidate]:
         """Who may be given somewhere in here, by distance from the centre.
 
-        From the centre to elsewhere in here a distance changes by the radius at most. So whoever is farther from
-        the centre than the last one given there, by twice the radius, is behind all those who are given there.
+        From the centre to elsewhere in here no distance changes by more than the radius. So those given at the
+        centre stay ahead of whoever is farther from it than the last of them by more than twice the radius.
         """
         by_distance = sorted((_distance_km(self.centre, one[:3]), one) for one in candidates)
         if len(by_distance) <= _GIVEN:
@@ -153,8 +152,8 @@ class _Area:
     def is_led(self, first: _Candidate, second: _Candidate) -> bool:
         """Whether the first is nearer than the second from everywhere in here, and by more than a tie.
 
-        The points as far from both lie on the plane at right angles to the difference of their vectors, so this
-        asks whether the centre is on the first one's side of it, and farther from it than the radius.
+        The places as far from both lie on the plane at right angles to the difference of their vectors. So
+        this asks if the centre is on the first one's side of it, and farther from it than the radius.
         """
         across = first[0] - second[0], first[1] - second[1], first[2] - second[2]
         length = sqrt(sum(part * part for part in across))
@@ -167,13 +166,13 @@ def _distance_km(a: tuple[float, float, float], b: tuple[float, float, float]) -
     return chord_to_km(x * x + y * y + z * z)
 
 
-def _with_ties_in_order(found: list[_Found]) -> list[_Found]:
-    """The sorted list with each run of equal distances in order of index."""
+def _given_with_ties(found: list[tuple[float, int]]) -> tuple[tuple[int, ...], float]:
+    """What `ranked` gives, from sorted squared chords and indices; those as far as each other by index."""
     runs = [[found[0]]]
     for one in found[1:]:
-        near, far = runs[-1][-1][0], one[0]
-        if far - near <= near * _EQUAL_SHARE + _EQUAL_HERE:
+        if one[0] <= runs[-1][-1][0] * _AS_FAR:
             runs[-1].append(one)
         else:
             runs.append([one])
-    return [one for run in runs for one in sorted(run, key=itemgetter(1))]
+    ranked = [one for run in runs for one in sorted(run, key=itemgetter(1))]
+    return tuple(index for _, index in ranked[:_GIVEN]), chord_to_km(ranked[0][0])
