@@ -23,7 +23,7 @@ def snap(point: Point, resolution: int) -> int:
 
 
 def at_resolution(cell: int, resolution: int) -> int:
-    """The cell as if it had been snapped at this resolution: coarser by its parent, finer by the child at its centre."""
+    """The cell as if snapped at this resolution: coarser by its parent, finer by the child at its centre."""
     if h3.get_resolution(cell) >= resolution:
         coarser: int = h3.cell_to_parent(cell, resolution)
         return coarser

@@ -74,7 +74,7 @@ class PartyView(msgspec.Struct):
 
 
 class NearbyPartyView(PartyView):
-    distance_km: float = 0.0
+    distance_km: float
 
 
 class NearbyView(msgspec.Struct):
@@ -122,7 +122,7 @@ def participants_view(party: Party) -> ParticipantsView:
 
 
 def nearby_view(found: list[tuple[Party, float]]) -> NearbyView:
-    parties = [NearbyPartyView(*_party_fields(party), round(distance_km, 3)) for party, distance_km in found]
+    parties = [NearbyPartyView(*(*_party_fields(party), round(distance_km, 3))) for party, distance_km in found]
     return NearbyView(parties, complete=True)
 
 

@@ -250,7 +250,10 @@ def _statements(batch: Batch) -> Iterator[Statement]:
         yield _INSERT_RECEIPT, [_receipt_row(one) for one in batch.receipts.values()]
 
 
-_PARTY_COLUMNS = "id, code, leader_id, capacity, next_participant_id, version, created_at_ms, name, cell, discoverable, locked, attributes"
+_PARTY_COLUMNS = (
+    "id, code, leader_id, capacity, next_participant_id, version, created_at_ms, "
+    "name, cell, discoverable, locked, attributes"
+)
 _UPSERT_PARTY = (
     f"INSERT INTO parties ({_PARTY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET leader_id = excluded.leader_id, capacity = excluded.capacity, "

@@ -1,0 +1,120 @@
+"""`partyline up`: a dispatcher and all managers of a roster in one process, on one address, told apart by Host."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from chassis.lifetime import Lifetime
+from chassis.roster import Manager, Roster, RosterError, read_roster
+from chassis.serve import StartError, run, serve_until_told
+from chassis.settings import one_of, parse_settings, seconds, setting, whole
+from chassis.telemetry import configure_logs
+from chassis.workers import reserve
+from dispatcher.app import dispatcher_app
+from dispatcher.settings import Settings as DispatcherSettings
+from manager.app import manager_app
+from manager.settings import Settings as ManagerSettings
+
+T = TypeVar("T")
+
+PROG = "python -m partyline up"
+_DESCRIPTION = "Runs a dispatcher and the managers of a roster in one process, each manager under its own name."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What can be set about all services together; the environment reaches each of them for the rest."""
+
+    config: Path = setting("the roster of the managers to run", default=Path("config/local.yaml"), read=Path)
+    host: str = setting("address to listen on", default="127.0.0.1")
+    port: int = setting("port to listen on, 0 for any free one", default=8080, read=whole(0, 65535))
+    data: Path = setting("folder of the databases; made where there is none", default=Path("data"), read=Path)
+    log_format: str = setting(
+        "json, text, or auto: text on a terminal", default="auto", read=one_of("auto", "json", "text")
+    )
+    lame_duck_s: float = setting(
+        "seconds from SIGTERM during which requests are still answered", default=3.0, read=seconds
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Returns the exit code."""
+    settings = parse_settings(Settings, prog=PROG, description=_DESCRIPTION, arguments=arguments)
+    configure_logs(settings.log_format)
+    try:
+        roster = read_roster(settings.config)
+        if settings.port == 0:  # the managers' URLs need the port before anything listens on it
+            with reserve(settings.host, 0) as holder:
+                settings = replace(settings, port=holder.getsockname()[1])
+    except (RosterError, StartError) as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
+        return 2
+    return run(lambda: _serve(settings, roster.at_port(settings.port)), prog=PROG)
+
+
+async def _serve(settings: Settings, roster: Roster) -> int:
+    lifetime = Lifetime()
+    return await serve_until_told(
+        _app(settings, roster, lifetime),
+        lifetime=lifetime,
+        host=settings.host,
+        port=settings.port,
+        lame_duck_s=settings.lame_duck_s,
+        on_listening=lambda port: print(_welcome(settings, roster, port), flush=True),
+    )
+
+
+def _app(settings: Settings, roster: Roster, lifetime: Lifetime) -> web.Application:
+    """The dispatcher, which answers under every name that no manager has, and the managers under theirs."""
+    ours = {
+        "config": settings.config,
+        "host": settings.host,
+        "port": settings.port,
+        "log_format": settings.log_format,
+        "lame_duck_s": settings.lame_duck_s,
+        "metrics_port": 0,
+    }
+    app = dispatcher_app(_settings_of(DispatcherSettings, {**ours, "workers": 1}), roster, lifetime)
+    for manager in roster.managers:
+        its = {"hostname": manager.hostname, "database": _database_of(settings, manager)}
+        app.add_domain(manager.hostname, manager_app(_settings_of(ManagerSettings, ours | its), roster, lifetime))
+    return app
+
+
+def _settings_of(kind: type[T], fixed: Mapping[str, Any]) -> T:
+    """A service's settings: what all services share is given, the rest comes from the environment."""
+    return parse_settings(kind, prog=PROG, description=_DESCRIPTION, arguments=[], fixed=fixed)
+
+
+def _database_of(settings: Settings, manager: Manager) -> Path:
+    return settings.data / f"{manager.hostname.partition('.')[0]}.db"
+
+
+def _welcome(settings: Settings, roster: Roster, port: int) -> str:
+    """What runs where, and three lines to try."""
+    here = f"localhost:{port}"
+    rows = [("dispatcher", f"http://{here}", "")]
+    rows += [(one.region, one.url, str(_database_of(settings, one))) for one in roster.managers]
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    table = [f"  {name:{widths[0]}}  {url:{widths[1]}}  {database}".rstrip() for name, url, database in rows]
+    example = roster.managers[min(1, len(roster.managers) - 1)]
+    post = f"curl -X POST {example.url}/parties"
+    json = "-H 'content-type: application/json' -d"
+    return "\n".join(
+        [
+            "",
+            *table,
+            "",
+            "Try:",
+            f'  curl "http://{here}/managers/find?lng={example.lng}&lat={example.lat}"',
+            f'  {post} {json} \'{{"device_id":"phone-1"}}\'',
+            f'  {post}/<party_code>/participants {json} \'{{"device_id":"phone-2","participant_name":"Ann"}}\'',
+            "",
+            f"Docs: http://{here}/docs and {example.url}/docs. Ctrl-C ends it.",
+            "",
+        ]
+    )
