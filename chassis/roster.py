@@ -174,9 +174,9 @@ def _compose(file: str, text: str) -> yaml.Node:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise _not_yaml(file, line, "a character that has no place in a text file") from None
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError):
         # PyYAML lets these through: an escape beyond Unicode, a %YAML version of thousands of digits.
-        raise _not_yaml(file, 1, str(error)) from None
+        raise _not_yaml(file, 1, "a number in an escape or directive is too large") from None
     if root is None:
         raise RosterError(f"{file}:1: managers: is missing; it {_MANAGERS['managers']}.")
     return root
@@ -209,8 +209,8 @@ class _Spot:
         if isinstance(self.node, yaml.ScalarNode):
             shown = "nothing" if self.node.tag == _NULL_TAG else _shown(self.node.value)
         else:
-            shown = "a list" if isinstance(self.node, yaml.SequenceNode) else "a mapping"
-            shown = shown if self.node.value else "an empty one"
+            kind = "list" if isinstance(self.node, yaml.SequenceNode) else "mapping"
+            shown = f"a {kind}" if self.node.value else f"an empty {kind}"
         return self.refused(f"{self.rule}, not {shown}")
 
     def members(self, rules: dict[str, str], *, optional: frozenset[str] = frozenset()) -> "dict[str, _Spot]":

@@ -23,7 +23,7 @@ class StartError(Exception):
 
 
 def run(serve: Callable[[], Awaitable[int]], *, prog: str) -> int:
-    """Runs a service's coroutine to its end, on uvloop where there is one. Returns the exit code: 2 if it can't start."""
+    """Runs a service to its end, on uvloop where there is one. Returns the exit code: 2 if it can't start."""
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_as_coroutine(serve))

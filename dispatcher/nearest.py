@@ -14,7 +14,7 @@ ALTERNATES: Final = 3
 """How many are named besides the nearest."""
 
 MAX_KEPT: Final = 1_000_000
-"""Candidates kept in all cells together. Only crowds of managers come near; then the cells start afresh."""
+"""Candidates kept in all cells together. Only crowds of managers come near; then they are picked afresh."""
 
 _GIVEN = 1 + ALTERNATES
 _COARSE_DEG = 10
@@ -44,15 +44,16 @@ class Nearest:
     order is the same all over the cell. Kilometres are worked out for the nearest only.
     """
 
-    __slots__ = ("_areas", "_cells", "_everyone", "_kept", "managers")
+    __slots__ = ("_areas", "_cells", "_everyone", "_max_kept", "kept", "managers")
 
-    def __init__(self, managers: Sequence[Manager]) -> None:
+    def __init__(self, managers: Sequence[Manager], *, max_kept: int = MAX_KEPT) -> None:
         self.managers: Final = tuple(managers)
         points = (Point(manager.lat, manager.lng) for manager in self.managers)
         self._everyone: Final = [(*unit_vector(point), index) for index, point in enumerate(points)]
         self._areas: dict[tuple[int, int], list[_Candidate]] = {}
         self._cells: dict[int, _Cell] = {}
-        self._kept = 0
+        self._max_kept: Final = max_kept
+        self.kept = 0
 
     def ranked(self, lat: float, lng: float) -> tuple[tuple[int, ...], float]:
         """Indices into `managers`, of the nearest and up to ALTERNATES next best, and the km to the nearest.
@@ -113,11 +114,11 @@ class Nearest:
         return around
 
     def _make_room(self, candidates: int) -> None:
-        if self._kept + candidates > MAX_KEPT:
+        if self.kept + candidates > self._max_kept:
             self._areas.clear()
             self._cells.clear()
-            self._kept = 0
-        self._kept += candidates
+            self.kept = 0
+        self.kept += candidates
 
 
 @dataclass(frozen=True, slots=True)

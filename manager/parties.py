@@ -99,9 +99,8 @@ class Parties:
         now_ms = self._clock_ms()
 
         def rule(party: Party, other: Party | None) -> Decision:
-            seat = party.participant_of(device)
-            if seat is not None:
-                return Decision(seat.id, [], [])
+            if other is not None and other.id == party.id:
+                return Decision(party.seat_of(device).id, [], [])
             joined = rules.join(party, device=device, name=participant_name, at_ms=now_ms)
             moved = [] if other is None else rules.move_out(other, device)
             return Decision(party.next_participant_id, joined, moved)
@@ -135,10 +134,9 @@ class Parties:
         """The seat that this device has. Raises NotFound."""
         device = device_hash(self._store.keys.device, device_id)
         party = await self._store.party_of(device)
-        seat = None if party is None else party.participant_of(device)
-        if party is None or seat is None:
+        if party is None:
             raise NotFound("membership_not_found", "This device is in no party of this manager.")
-        return self._membership(Outcome(party.code, party.id, seat.id, False, party))
+        return self._membership(Outcome(party.code, party.id, party.seat_of(device).id, False, party))
 
     async def nearby(self, point: Point, *, radius_km: float, limit: int) -> list[tuple[Party, float]]:
         """Discoverable parties around a point and how far they are, in km, nearest first."""

@@ -50,9 +50,9 @@ class Party(msgspec.Struct, frozen=True, gc=False):
             return self.participants[at]
         return None
 
-    def participant_of(self, device: bytes) -> Participant | None:
-        """Who sits here with this device, or None."""
-        return next((one for one in self.participants if one.device == device), None)
+    def seat_of(self, device: bytes) -> Participant:
+        """Who sits here with this device, which must have a seat."""
+        return next(one for one in self.participants if one.device == device)
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -123,9 +123,8 @@ def remove(party: Party, participant_id: int, *, by: int) -> list[Event]:
 
 
 def move_out(party: Party, device: bytes) -> list[Event]:
-    """The device has gone to another party. Nothing happens where it has no seat."""
-    participant = party.participant_of(device)
-    return [] if participant is None else leave(party, participant.id, "moved")
+    """The device, which has a seat here, takes one in another party."""
+    return leave(party, party.seat_of(device).id, "moved")
 
 
 def evolve(party: Party | None, events: Iterable[Event]) -> Party | None:

@@ -53,7 +53,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 Rule = Callable[[Party, Party | None], Decision]
-"""Given the party, and the other party the device sits in if there is one. May raise a Refusal."""
+"""Given the party, and the party that the device sits in now, if any: maybe the same. May raise a Refusal."""
 
 Founding = Callable[[int, int, Party | None], Decision]
 """Given the new party's id and code, and the party the device sits in. Its first event is a Created."""
@@ -89,7 +89,7 @@ class Store(Protocol):
         ...
 
     async def change(self, code: int, rule: Rule, *, device: bytes | None = None, once: Once | None = None) -> Outcome:
-        """Changes a party, and the one that `device` is in now where that is another.
+        """Changes a party, and the one that `device` sits in now where that is another.
 
         Raises NotFound `party_not_found`, Unprocessable `idempotency_key_reused`, and what the rule raises.
         """

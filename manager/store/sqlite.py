@@ -131,8 +131,6 @@ class SqliteStore:
         if party is None:
             raise NotFound("party_not_found", "No party has this code.")
         other = image.newest_party_of(device) if device is not None else None
-        if other is not None and other.code == code:
-            other = None
         decision = rule(party, other)
         after: Party | None = party
         if other is not None and decision.elsewhere:
