@@ -1,0 +1,115 @@
+"""The one table that a run prints, and the line above it that says on what it ran."""
+
+import os
+import platform
+import statistics
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.run import Result
+from bench.start import MOST_KIB, MOST_S, Started
+
+COLUMNS = (
+    "row",
+    "ceiling req/s",
+    "ours req/s",
+    "ratio",
+    "by CPU",
+    "p50 ms",
+    "p99 ms",
+    "errors",
+    "target",
+    "reached",
+)
+
+
+def header(folder: Path) -> dict[str, str]:
+    """Date, machine and versions, and the file system under the databases."""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "cpu": f"{cpu_model()} ({os.cpu_count()} cores)",
+        "python": f"Python {platform.python_version()}",
+        "aiohttp": f"aiohttp {version('aiohttp')}",
+        "uvloop": f"uvloop {version('uvloop')}",
+        "filesystem": f"databases on {filesystem(folder)}",
+    }
+
+
+def table(results: list[Result], started: Started | None) -> str:
+    """Markdown: medians over the rounds, and the median of the rounds' ratios."""
+    cells = [COLUMNS, *(result_cells(result) for result in results)]
+    if started is not None:
+        cells += start_cells(started)
+    widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS))]
+    lines = [
+        "| "
+        + " | ".join(text.ljust(widths[0]) if n == 0 else text.rjust(widths[n]) for n, text in enumerate(line))
+        + " |"
+        for line in cells
+    ]
+    rule = "|" + "|".join("-" * (widths[n] + 1) + ("-" if n == 0 else ":") for n in range(len(COLUMNS))) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def result_cells(result: Result) -> tuple[str, ...]:
+    """One row's figures as text."""
+    row = result.row
+    ceilings = [other.measured for other, _ in result.rounds]
+    ours = [mine.measured for _, mine in result.rounds]
+    times = "" if row.against_ceiling else " x cost"
+    bound = "" if row.target is None else f"{'>=' if row.against_ceiling else '<='} {row.target:.2f}{times}"
+    return (
+        row.name if row.against_ceiling else f"{row.name} (beside ten thousand)",
+        f"{statistics.median(measured.requests_per_s for measured in ceilings):,.0f}",
+        f"{statistics.median(measured.requests_per_s for measured in ours):,.0f}",
+        f"{result.ratio:.2f}{times}",
+        f"{result.ratio_by_cpu:.2f}",
+        f"{statistics.median(measured.p50_ms for measured in ours):.1f}",
+        f"{statistics.median(measured.p99_ms for measured in ours):.1f}",
+        str(result.errors),
+        bound,
+        yes_or_no(result.reached),
+    )
+
+
+def start_cells(started: Started) -> list[tuple[str, ...]]:
+    """The two figures of starting a full manager, as rows of the same table."""
+    figures = (("s", started.load_s, MOST_S), ("KiB each", started.kib_per_party, MOST_KIB))
+    return [
+        (
+            f"load {started.parties:,}, {unit}",
+            "",
+            "",
+            f"{got:.2f}",
+            *[""] * 4,
+            f"<= {most:.2f}",
+            yes_or_no(got <= most),
+        )
+        for unit, got, most in figures
+    ]
+
+
+def yes_or_no(reached: bool | None) -> str:
+    """Nothing where there was no target."""
+    return "" if reached is None else "yes" if reached else "NO"
+
+
+def cpu_model() -> str:
+    """From /proc/cpuinfo; the platform's word where that doesn't say."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def filesystem(folder: Path) -> str:
+    """Kind of the file system that holds the folder, from /proc/mounts; on tmpfs a commit costs nothing."""
+    resolved = folder.resolve()
+    best, kind = Path("/"), "unknown"
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, mounted, found, *_ = line.split()
+        point = Path(mounted)
+        if resolved.is_relative_to(point) and len(point.parts) >= len(best.parts):
+            best, kind = point, found
+    return kind
