@@ -29,6 +29,7 @@ _AS_FAR = 1.0 + 1e-9
 # That share of the longest squared chord, 4, is less than twice this, so a cell settles nothing that may be a tie.
 _CLEAR_LEAD = 4e-9
 
+_Vector = tuple[float, float, float]
 # A manager's unit vector and its index.
 _Candidate = tuple[float, float, float, int]
 # Who may be given somewhere in the cell; and the order of the given, if it is the same everywhere in it.
@@ -40,8 +41,9 @@ class Nearest:
 
     The first question from a cell of one degree picks those who may be given anywhere in it, out of those of
     the ten degrees around, and keeps them. From then on an answer costs the asker's unit vector and a squared
-    chord to each of them, who are few more than the given, however long the roster; or to one alone, where the
-    order is the same all over the cell. Kilometres are worked out for the nearest only.
+    chord to each of them; or to one alone, where the order is the same all over the cell. They are few more than
+    the given, however long the roster, unless many managers stand close together. Kilometres are worked out for
+    the nearest only.
     """
 
     __slots__ = ("_areas", "_cells", "_everyone", "_max_kept", "kept", "managers")
@@ -125,7 +127,7 @@ class Nearest:
 class _Area:
     """A piece of the grid as the circle around its corners."""
 
-    centre: tuple[float, float, float]
+    centre: _Vector
     radius_km: float
 
     @classmethod
@@ -144,7 +146,7 @@ class _Area:
         From the centre to elsewhere in here no distance changes by more than the radius. So those given at the
         centre stay ahead of whoever is farther from it than the last of them by more than twice the radius.
         """
-        by_distance = sorted((_distance_km(self.centre, one[:3]), one) for one in candidates)
+        by_distance = sorted((_distance_km(self.centre, one), one) for one in candidates)
         if len(by_distance) <= _GIVEN:
             return [one for _, one in by_distance]
         limit_km = by_distance[_GIVEN - 1][0] + 2 * self.radius_km
@@ -156,13 +158,12 @@ class _Area:
         The places as far from both lie on the plane at right angles to the difference of their vectors. So
         this asks if the centre is on the first one's side of it, and farther from it than the radius.
         """
-        across = first[0] - second[0], first[1] - second[1], first[2] - second[2]
-        length = sqrt(sum(part * part for part in across))
-        lead = sum(part * at for part, at in zip(across, self.centre, strict=True))
-        return lead > length * sin(self.radius_km / EARTH_RADIUS_KM) + _CLEAR_LEAD
+        x, y, z = first[0] - second[0], first[1] - second[1], first[2] - second[2]
+        lead = x * self.centre[0] + y * self.centre[1] + z * self.centre[2]
+        return lead > sqrt(x * x + y * y + z * z) * sin(self.radius_km / EARTH_RADIUS_KM) + _CLEAR_LEAD
 
 
-def _distance_km(a: tuple[float, float, float], b: tuple[float, float, float]) -> float:
+def _distance_km(a: _Vector, b: _Vector | _Candidate) -> float:
     x, y, z = a[0] - b[0], a[1] - b[1], a[2] - b[2]
     return chord_to_km(x * x + y * y + z * z)
 
