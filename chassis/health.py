@@ -8,7 +8,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from chassis.answer import Answer
+from chassis.answer import NO_STORE, Answer
 from chassis.errors import Unavailable
 from chassis.lifetime import Lifetime
 
@@ -21,7 +21,7 @@ def routes(service: str, *, lifetime: Lifetime, unready: Callable[[], list[str]]
     version = _json({"service": service, "version": VERSION, "python": platform.python_version()})
 
     async def livez(_: web.Request) -> Answer:
-        return Answer(b'{"status":"alive"}', headers=_NO_CACHE)
+        return Answer(b'{"status":"alive"}', headers=NO_STORE)
 
     async def readyz(_: web.Request) -> Answer:
         reasons = ["draining"] if lifetime.is_lame_duck else unready()
@@ -32,7 +32,7 @@ def routes(service: str, *, lifetime: Lifetime, unready: Callable[[], list[str]]
                 retry_after_s=_RETRY_AFTER_S,
                 extra={"reasons": reasons},
             )
-        return Answer(b'{"status":"ready"}', headers=_NO_CACHE)
+        return Answer(b'{"status":"ready"}', headers=NO_STORE)
 
     async def show_version(_: web.Request) -> Answer:
         return Answer(version)
@@ -47,10 +47,9 @@ def metrics_route(registry: CollectorRegistry) -> web.RouteDef:
 
 def _metrics(registry: CollectorRegistry) -> Callable[[web.Request], Awaitable[Answer]]:
     async def metrics(_: web.Request) -> Answer:
-        return Answer(generate_latest(registry), content_type=CONTENT_TYPE_LATEST, headers=_NO_CACHE)
+        return Answer(generate_latest(registry), content_type=CONTENT_TYPE_LATEST, headers=NO_STORE)
 
     return metrics
 
 
-_NO_CACHE = "Cache-Control: no-store\r\n"
 _json = msgspec.json.encode

@@ -1,10 +1,6 @@
 """What every service's HTTP has in common: refusals as problem+json, request ids, durations, health, docs."""
 
-import itertools
-import re
-import secrets
 from collections.abc import Awaitable, Callable, Iterable
-from http import HTTPStatus
 from pathlib import Path
 from time import perf_counter
 from typing import cast
@@ -15,9 +11,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from chassis import docs, health
-from chassis.answer import Answer, header
+from chassis.answer import NO_STORE, Answer
 from chassis.errors import NotFound, Refusal
 from chassis.lifetime import Lifetime
+from chassis.problem import MethodNotAllowed, Unexpected, problem, request_id_of
 from chassis.reading import MAX_BODY_BYTES
 from chassis.telemetry import Observe, RequestMeter
 
@@ -25,12 +22,8 @@ REGISTRY = web.AppKey("registry", CollectorRegistry)
 
 Handler = Callable[[web.Request], Awaitable[Answer]]
 
-NO_STORE = "Cache-Control: no-store\r\n"  # on every answer about people and places
-
+_ANYWHERE = "/{anything:.*}"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-_WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
-_id_prefix = secrets.token_hex(8)
-_id_counter = itertools.count(1)
 _log = structlog.get_logger()
 
 
@@ -49,8 +42,6 @@ def new_app(
     `unready` gives the reasons for which the service can't do its work now; none means ready. Handlers are wrapped
     once, here: a middleware costs more on each request than all that the wrapper does.
     """
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app[REGISTRY] = registry
     meter = RequestMeter()
     registry.register(meter)
     everywhere = [
@@ -58,26 +49,28 @@ def new_app(
         *([health.metrics_route(registry)] if serves_metrics else []),
         *docs.routes(service, openapi),
     ]
-    for route in [*routes, *everywhere]:
-        assert isinstance(route, web.RouteDef)
-        for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
-            observe = meter.series(method, route.path)
-            app.router.add_route(method, route.path, _answering(cast(Handler, route.handler), observe, lifetime))
-    for method in _METHODS:
-        app.router.add_route(
-            method, "/{anything:.*}", _answering(_nowhere, meter.series(method, "unmatched"), lifetime)
-        )
-    app.router.add_route("*", "/{anything:.*}", _answering(_nowhere, meter.series("other", "unmatched"), lifetime))
+    app = _app([*routes, *everywhere], meter, lifetime)
+    app[REGISTRY] = registry
     return app
 
 
-def metrics_app(app: web.Application, port: int) -> tuple[web.Application, int] | None:
+def metrics_app(app: web.Application, port: int, lifetime: Lifetime) -> tuple[web.Application, int] | None:
     """What answers `/metrics` of `app` on a port of its own; None where the port is 0."""
     if not port:
         return None
-    apart = web.Application()
-    apart.add_routes([health.metrics_route(app[REGISTRY])])
-    return apart, port
+    return _app([health.metrics_route(app[REGISTRY])], RequestMeter(), lifetime), port
+
+
+def _app(routes: Iterable[web.AbstractRouteDef], meter: RequestMeter, lifetime: Lifetime) -> web.Application:
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    for route in routes:
+        assert isinstance(route, web.RouteDef)
+        handler = cast(Handler, route.handler)
+        for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+            app.router.add_route(method, route.path, _answering(handler, meter.series(method, route.path), lifetime))
+    for method in (*_METHODS, "*"):
+        app.router.add_route(method, _ANYWHERE, _answering(_nowhere, meter.series(method, "unmatched"), lifetime))
+    return app
 
 
 def answer(value: object, *, status: int = 200, headers: str = NO_STORE) -> Answer:
@@ -94,18 +87,16 @@ def bearer_token(request: web.Request) -> str | None:
 def _answering(handler: Handler, observe: Observe, lifetime: Lifetime) -> Handler:
     async def answering(request: web.Request) -> Answer:
         started = perf_counter()
-        request_id = request.headers.get("X-Request-Id")
-        if request_id is None or not _WELL_FORMED_ID.fullmatch(request_id):
-            request_id = f"{_id_prefix}-{next(_id_counter)}"
+        request_id = request_id_of(request)
         try:
             response = await handler(request)
         except Refusal as refusal:
-            response = _problem(refusal, request_id)
+            response = problem(refusal, request_id)
         except ConnectionError:
             raise
         except Exception:
             _log.exception("request failed", request_id=request_id, method=request.method)
-            response = _problem(_Unexpected("internal_error", "Something broke here; it has been logged."), request_id)
+            response = problem(Unexpected("internal_error", "Something broke here; it has been logged."), request_id)
         response.request_id = request_id
         if lifetime.is_lame_duck:
             response.force_close()
@@ -123,43 +114,5 @@ async def _nowhere(request: web.Request) -> Answer:
             allowed |= (await resource.resolve(request))[1]
     if allowed:
         methods = ", ".join(sorted(allowed))
-        raise _MethodNotAllowed("method_not_allowed", f"This path takes {methods}.", extra={"allow": methods})
+        raise MethodNotAllowed("method_not_allowed", f"This path takes {methods}.", extra={"allow": methods})
     raise NotFound("not_found", "Nothing is at this path.")
-
-
-class _MethodNotAllowed(Refusal):
-    status = 405
-
-
-class _Unexpected(Refusal):
-    status = 500
-
-
-def _problem(refusal: Refusal, request_id: str) -> Answer:
-    """A refusal as RFC 9457 wants it, with the headers that go with it."""
-    document: dict[str, object] = {
-        "type": "about:blank",
-        "title": HTTPStatus(refusal.status).phrase,
-        "status": refusal.status,
-        "code": refusal.code,
-        "detail": refusal.detail,
-        "request_id": request_id,
-    }
-    if refusal.field is not None:
-        document["field"] = refusal.field
-    extra = dict(refusal.extra)
-    lines = NO_STORE
-    if isinstance(refusal, _MethodNotAllowed):
-        lines += header("Allow", str(extra.pop("allow")))
-    if refusal.status == HTTPStatus.UNAUTHORIZED:
-        lines += header("WWW-Authenticate", "Bearer")
-    if refusal.retry_after_s is not None:
-        lines += header("Retry-After", str(refusal.retry_after_s))
-    if refusal.location is not None:
-        lines += header("Location", refusal.location)
-    return Answer(
-        msgspec.json.encode(document | extra),
-        status=refusal.status,
-        content_type="application/problem+json",
-        headers=lines,
-    )

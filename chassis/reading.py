@@ -28,16 +28,18 @@ async def read_bytes(request: web.Request) -> bytes:
     if length is not None and length > MAX_BODY_BYTES:
         raise _too_large()
     content = request.content
-    if content.is_eof():  # it usually came in one packet with its head
-        body = content.read_nowait(-1)
-    else:
-        try:
+    try:
+        if content.is_eof():  # it usually came in one packet with its head
+            body = content.read_nowait(-1)
+        else:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 body = await request.read()
-        except TimeoutError:
-            raise Malformed("body_timeout", f"The body didn't arrive within {BODY_TIMEOUT_S:.0f} s.") from None
-        except web.HTTPRequestEntityTooLarge:
-            raise _too_large() from None
+    except TimeoutError:
+        raise Malformed("body_timeout", f"The body didn't arrive within {BODY_TIMEOUT_S:.0f} s.") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise _too_large() from None
+    except web.RequestPayloadError:
+        raise Malformed("bad_http", "The body is chunked or compressed in a way that can't be undone.") from None
     if len(body) > MAX_BODY_BYTES:
         raise _too_large()
     return body

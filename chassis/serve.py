@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -10,9 +11,8 @@ import structlog
 from aiohttp import web
 
 from chassis.lifetime import Lifetime
+from chassis.protocol import Site
 
-# Longer than any proxy keeps an idle connection (nginx: 60 s), so that the proxy is always the one to close.
-KEEP_ALIVE_S = 75.0
 DRAIN_S = 10.0
 
 _log = structlog.get_logger()
@@ -61,7 +61,7 @@ async def serve_until_told(
         for runner in runners:
             await runner.setup()
         for runner, its_port in sites:
-            await _listen(runner, host, its_port, reuse_port=reuse_port)
+            await _listen(Site(runner, host, its_port, reuse_port=reuse_port))
         bound_port = int(runners[0].addresses[0][1])
         _log.info("listening", host=host, port=bound_port)
         on_listening(bound_port)
@@ -96,15 +96,15 @@ async def _wait_for_the_end(lifetime: Lifetime, lame_duck_s: float) -> None:
 
 
 def _runner(app: web.Application) -> web.AppRunner:
-    # aiohttp's access log costs half of all throughput; durations by route take its place.
-    return web.AppRunner(app, access_log=None, keepalive_timeout=KEEP_ALIVE_S, shutdown_timeout=DRAIN_S)
+    return web.AppRunner(app, shutdown_timeout=DRAIN_S)
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int, *, reuse_port: bool) -> None:
+async def _listen(site: Site) -> None:
     try:
-        await web.TCPSite(runner, host, port, backlog=1024, reuse_port=reuse_port or None).start()
+        await site.start()
     except OSError as error:
-        raise StartError(f"can't listen on {host}:{port}: {error.strerror or error}.") from None
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise StartError(f"can't listen on {site.name}: {reason}.") from None
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -14,6 +14,7 @@ from chassis.serve import StartError
 
 # A worker that ends sooner than this couldn't start, and the next one couldn't either.
 _START_S = 2.0
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 
 _log = structlog.get_logger()
 
@@ -49,8 +50,8 @@ class _Workers:
         self._exit_code = 0
 
     def run(self) -> int:
-        signal.signal(signal.SIGTERM, self._pass_on)
-        signal.signal(signal.SIGINT, self._pass_on)
+        for signal_number in _PASSED_ON:
+            signal.signal(signal_number, self._pass_on)
         for number in range(self._count):
             self._fork(number)
         while self._running:
@@ -73,14 +74,18 @@ class _Workers:
 
     def _fork(self, number: int) -> None:
         sys.stdout.flush()
+        # No signal between the fork and the child's own handlers: it would run the parent's.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
         process_id = os.fork()
         if process_id:
             self._running[process_id] = (number, time.monotonic())
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
             if self._is_ending:  # told to end while this one was being made
                 os.kill(process_id, signal.SIGTERM)
             return
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
         code = 1
         try:
             code = self._work(number)

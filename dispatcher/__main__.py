@@ -27,7 +27,7 @@ async def serve(settings: Settings, roster: Roster) -> int:
         port=settings.port,
         lame_duck_s=settings.lame_duck_s,
         reuse_port=settings.workers > 1,
-        metrics=metrics_app(app, settings.metrics_port),
+        metrics=metrics_app(app, settings.metrics_port, lifetime),
     )
 
 

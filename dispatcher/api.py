@@ -2,11 +2,10 @@
 
 from aiohttp import web
 
-from chassis.answer import Answer
+from chassis.answer import NO_STORE, Answer
 from chassis.codes import area_code_of, parse_party_code
 from chassis.errors import Malformed, NotFound
 from chassis.geo import checked_lat, checked_lng
-from chassis.http import NO_STORE
 from chassis.reading import number, query
 from dispatcher.directory import Directory
 

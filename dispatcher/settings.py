@@ -11,7 +11,11 @@ class Settings:
     config: Path = setting("the roster of all managers", default=Path("config/managers.yaml"), read=Path)
     host: str = setting("address to listen on", default="127.0.0.1")
     port: int = setting("port to listen on, 0 for any free one", default=8080, read=whole(0, 65535))
-    workers: int = setting("processes that share the port", default=1, read=whole(1, 64))
+    workers: int = setting(
+        "processes that share the port; with 2 or more, other dispatchers can share it too",
+        default=1,
+        read=whole(1, 64),
+    )
     metrics_port: int = setting(
         "a port of its own for /metrics, 0 for the main one; further workers take the next ones",
         default=0,

@@ -28,7 +28,7 @@ async def serve(settings: Settings) -> int:
         host=settings.host,
         port=settings.port,
         lame_duck_s=settings.lame_duck_s,
-        metrics=metrics_app(app, settings.metrics_port),
+        metrics=metrics_app(app, settings.metrics_port, lifetime),
     )
 
 

@@ -6,11 +6,11 @@ from urllib.parse import urljoin
 
 from aiohttp import web
 
-from chassis.answer import Answer, header
+from chassis.answer import NO_STORE, Answer, header
 from chassis.codes import area_code_of, parse_party_code
 from chassis.errors import Elsewhere, Malformed, NotFound
 from chassis.geo import Point
-from chassis.http import NO_STORE, answer, bearer_token
+from chassis.http import answer, bearer_token
 from chassis.reading import number, parse, query, read_bytes, whole_number
 from chassis.roster import Manager, Roster
 from manager.parties import Membership, Parties

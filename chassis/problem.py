@@ -1,0 +1,81 @@
+"""Refusals on their way out: problem+json (RFC 9457) with the headers that go with it, and the ids of requests."""
+
+import itertools
+import os
+import re
+import secrets
+from http import HTTPStatus
+
+import msgspec
+from aiohttp import web
+
+from chassis.answer import NO_STORE, Answer, header
+from chassis.errors import Refusal
+
+_WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+_id_counter = itertools.count(1)
+_id_prefix = ""
+
+
+def _draw_prefix() -> None:
+    global _id_prefix
+    _id_prefix = secrets.token_hex(8)
+
+
+_draw_prefix()
+os.register_at_fork(after_in_child=_draw_prefix)  # workers would otherwise all count under one prefix
+
+
+class MethodNotAllowed(Refusal):
+    """The path is there, the method isn't; `extra["allow"]` lists those that are."""
+
+    status = 405
+
+
+class Unexpected(Refusal):
+    """A bug of ours; it says nothing of the inside."""
+
+    status = 500
+
+
+def request_id_of(request: web.Request) -> str:
+    """The client's own id if it is well-formed, else a new one."""
+    given = request.headers.get("X-Request-Id")
+    return given if given is not None and _WELL_FORMED_ID.fullmatch(given) else new_request_id()
+
+
+def new_request_id() -> str:
+    """Unique among all processes: a random prefix of this one and a counter."""
+    return f"{_id_prefix}-{next(_id_counter)}"
+
+
+def problem(refusal: Refusal, request_id: str) -> Answer:
+    """A refusal as RFC 9457 wants it, with the headers that go with it."""
+    document: dict[str, object] = {
+        "type": "about:blank",
+        "title": HTTPStatus(refusal.status).phrase,
+        "status": refusal.status,
+        "code": refusal.code,
+        "detail": refusal.detail,
+        "request_id": request_id,
+    }
+    if refusal.field is not None:
+        document["field"] = refusal.field
+    extra = dict(refusal.extra)
+    lines = NO_STORE
+    if isinstance(refusal, MethodNotAllowed):
+        lines += header("Allow", str(extra.pop("allow")))
+    if refusal.status == HTTPStatus.UNAUTHORIZED:
+        lines += header("WWW-Authenticate", "Bearer")
+    if refusal.retry_after_s is not None:
+        lines += header("Retry-After", str(refusal.retry_after_s))
+    if refusal.location is not None:
+        lines += header("Location", refusal.location)
+    answer = Answer(
+        msgspec.json.encode(document | extra),
+        status=refusal.status,
+        content_type="application/problem+json",
+        headers=lines,
+    )
+    answer.request_id = request_id
+    return answer
