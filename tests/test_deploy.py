@@ -100,6 +100,11 @@ def test_a_service_has_time_for_its_lame_duck_and_what_is_in_flight(service: dic
 
 
 @each_of_ours
+def test_a_service_hears_sigterm_also_while_it_starts(service: dict[str, Any]) -> None:
+    assert service["init"] is True
+
+
+@each_of_ours
 def test_metrics_are_on_a_port_that_nginx_does_not_reach(service: dict[str, Any]) -> None:
     port = service["environment"]["PARTYLINE_METRICS_PORT"]
     assert int(port) not in (0, 8080)
