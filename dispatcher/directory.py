@@ -11,6 +11,9 @@ from dispatcher.nearest import Nearest
 TTL_S = 30
 """How long a client may keep an answer, in seconds."""
 
+MAX_TAILS = 65_536
+"""How many orders of managers are kept as JSON; there are about as many as one-degree cells on land."""
+
 _RETRY_AFTER_S = 5
 _json = msgspec.json.encode
 
@@ -48,6 +51,8 @@ class Directory:
             raise Unavailable("no_managers", "No manager is configured.", retry_after_s=_RETRY_AFTER_S)
         tail = self._tails.get(indices)
         if tail is None:
+            if len(self._tails) == MAX_TAILS:
+                self._tails.clear()
             tail = self._tails[indices] = self._tail(indices)
         return b'%b"distance_km":%.3f%b' % (self._heads[indices[0]], distance_km, tail)
 
