@@ -3,17 +3,13 @@
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 from heapq import heappop, heappush
-from math import asin, pi, sin, sqrt
+from math import asin, dist, pi, sin
 
 import h3.api.basic_int as h3
 
 from chassis.geo import EARTH_RADIUS_KM, Point, unit_vector
 
 FINEST_RESOLUTION = 15  # H3's own
-
-# Which resolutions the tree steps on above its leaves. Every one would open the fewest cells where parties crowd and
-# take the most memory where they are alone; two at a time is the other way round.
-_LEVELS = (0, 2, 4, 6, 7, 8, 10, 12, 14)
 
 
 def snap(point: Point, resolution: int) -> int:
@@ -50,7 +46,7 @@ class Places:
 
     def __init__(self, resolution: int) -> None:
         """`resolution` is that of all cells that will be added, 0 to 15."""
-        self._levels = [level for level in _LEVELS if level < resolution][::-1]
+        self._levels = range(resolution - 1, -1, -1)  # of the cells above the leaves, finest first
         self._cells: dict[int, _Cell] = {}
         self._roots: list[_Cell] = []
 
@@ -81,7 +77,7 @@ class Places:
 
         Distances are to the centres of cells; parties of one cell come in the order of their codes.
         """
-        x, y, z = unit_vector(point)
+        here = unit_vector(point)
         farthest = 2.0 * sin(min(radius_km / EARTH_RADIUS_KM, pi) / 2.0)
         found: list[tuple[int, float]] = []
         # Entries carry the cell's key, so that cells at one distance are opened in a fixed order.
@@ -89,8 +85,7 @@ class Places:
         cells: Iterable[_Cell] = self._roots
         while True:
             for cell in cells:
-                dx, dy, dz = cell.x - x, cell.y - y, cell.z - z
-                bound = sqrt(dx * dx + dy * dy + dz * dz) - cell.reach
+                bound = dist(here, cell.at) - cell.reach
                 if bound <= farthest:
                     heappush(shut, (bound, cell.key, cell))
             if not shut:
@@ -117,20 +112,19 @@ class Places:
             if orphan is not None:
                 above.children = (*above.children, orphan)
             orphan = above if is_new else None
-            dx, dy, dz = above.x - leaf.x, above.y - leaf.y, above.z - leaf.z
-            above.reach = max(above.reach, sqrt(dx * dx + dy * dy + dz * dz))
+            above.reach = max(above.reach, dist(above.at, leaf.at))
         if orphan is not None:
             self._roots.append(orphan)
         return leaf
 
 
 class _Cell:
-    __slots__ = ("children", "codes", "key", "reach", "x", "y", "z")
+    __slots__ = ("at", "children", "codes", "key", "reach")
 
     def __init__(self, key: int) -> None:
         lat, lng = h3.cell_to_latlng(key)
         self.key = key
-        self.x, self.y, self.z = unit_vector(Point(lat, lng))
+        self.at = unit_vector(Point(lat, lng))
         self.reach = 0.0
         self.children: tuple[_Cell, ...] = ()
         self.codes: list[int] = _NO_CODES
