@@ -57,15 +57,21 @@ async def serve_until_told(
     if metrics is not None:
         runners.append(_runner(metrics[0]))
         sites.append((runners[1], metrics[1]))
+    hurried = _heed_signals(lifetime)
     try:
         for runner in runners:
             await runner.setup()
-        for runner, its_port in sites:
-            await _listen(Site(runner, host, its_port, reuse_port=reuse_port))
-        bound_port = int(runners[0].addresses[0][1])
-        _log.info("listening", host=host, port=bound_port)
-        on_listening(bound_port)
-        await _wait_for_the_end(lifetime, lame_duck_s)
+        if not lifetime.end.is_set():  # told to end while loading: nobody has been asked to come here yet
+            for runner, its_port in sites:
+                await _listen(Site(runner, host, its_port, reuse_port=reuse_port))
+            bound_port = int(runners[0].addresses[0][1])
+            _log.info("listening", host=host, port=bound_port)
+            on_listening(bound_port)
+            await lifetime.end.wait()
+            if lifetime.failure is None and not hurried.is_set():
+                _log.info("lame duck", seconds=lame_duck_s)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(hurried.wait(), lame_duck_s)
     finally:
         for runner in runners:
             await runner.cleanup()
@@ -76,8 +82,11 @@ async def serve_until_told(
     return 0
 
 
-async def _wait_for_the_end(lifetime: Lifetime, lame_duck_s: float) -> None:
-    loop = asyncio.get_running_loop()
+def _heed_signals(lifetime: Lifetime) -> asyncio.Event:
+    """SIGTERM ends the lifetime, SIGINT and a second signal also set the event that is returned.
+
+    Before anything else happens: a first process (PID 1, as in a container) ignores signals that it has no handler for.
+    """
     hurried = asyncio.Event()
 
     def told(signal_number: int) -> None:
@@ -87,12 +96,8 @@ async def _wait_for_the_end(lifetime: Lifetime, lame_duck_s: float) -> None:
         lifetime.end.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told, number)
-    await lifetime.end.wait()
-    if lifetime.failure is None and not hurried.is_set():
-        _log.info("lame duck", seconds=lame_duck_s)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(hurried.wait(), lame_duck_s)
+        asyncio.get_running_loop().add_signal_handler(number, told, number)
+    return hurried
 
 
 def _runner(app: web.Application) -> web.AppRunner:
