@@ -45,7 +45,7 @@ def _may_import(name: str, imported: str, trees: dict[str, ast.Module], services
     room, _, module = name.partition(".")
     its_room, _, rest = imported.partition(".")
     its_module = next((m for m in (rest, rest.rpartition(".")[0]) if f"{its_room}.{m}" in trees), "")
-    if name in PURE and not _is_pure(imported, trees):
+    if name in PURE and not _is_pure(imported):
         return False
     if room == "chassis":
         return its_room not in {"partyline", *services}
@@ -62,12 +62,12 @@ def _place(service: str, module: str, trees: dict[str, ast.Module]) -> int:
     if service not in ORDERS and not any(module in step for step in steps):
         if module.startswith("store."):
             module = "store.*"
-        elif not all(_is_pure(imported, trees) for imported in _imports(trees[f"{service}.{module}"])):
+        elif not all(_is_pure(imported) for imported in _imports(trees[f"{service}.{module}"])):
             module = "*"
     return next((place for place, step in enumerate(steps) if module in step), -1)
 
 
-def _is_pure(imported: str, trees: dict[str, ast.Module]) -> bool:
+def _is_pure(imported: str) -> bool:
     if imported in VALUES | PURE or imported.rpartition(".")[0] in PURE:
         return True
     return imported.partition(".")[0] in NO_INPUT_OR_OUTPUT.split()
