@@ -53,21 +53,31 @@ class Service:
         self._stderr.seek(0)
         return self._stderr.read().decode()
 
-    def wait_for(self, event: str, *, timeout_s: float = START_TIMEOUT_S) -> dict[str, Any]:
-        """The first log line of this event. Raises AssertionError when the process ends or time runs out first."""
+    def wait_for(self, event: str, *, times: int = 1, timeout_s: float = START_TIMEOUT_S) -> dict[str, Any]:
+        """The log line of this event, or of its second or third time; everything else may come in between.
+
+        Raises AssertionError when the process ends or time runs out first.
+        """
         until = time.monotonic() + timeout_s
-        seen = 0
         with self._news:
             while True:
-                for line in self._lines[seen:]:
-                    if f'"{event}"' in line and json.loads(line)["event"] == event:
-                        found: dict[str, Any] = json.loads(line)
-                        return found
-                seen = len(self._lines)
+                found = [line for line in self._lines if f'"event": "{event}"' in line]
+                if len(found) >= times:
+                    entry: dict[str, Any] = json.loads(found[times - 1])
+                    return entry
                 left_s = until - time.monotonic()
                 if self._has_ended or left_s <= 0:
                     raise AssertionError(f"no event {event!r}: {self._lines} {self.stderr()}")
                 self._news.wait(left_s)
+
+    def memory_kib(self) -> int:
+        """Its resident memory."""
+        status = Path(f"/proc/{self.id}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0])
+
+    def children(self) -> list[int]:
+        """The ids of the processes that it has started."""
+        return [int(number) for number in Path(f"/proc/{self.id}/task/{self.id}/children").read_text().split()]
 
     def signal(self, number: signal.Signals) -> None:
         """Sends the signal; does nothing when the process has ended."""
