@@ -71,7 +71,7 @@ def query(request: web.Request, allowed: frozenset[str]) -> Mapping[str, str]:
     if "%" in text or "+" in text:
         pairs = parse_qsl(text, keep_blank_values=True)
     else:  # nothing is escaped: the usual case, four times as fast
-        pairs = [(name, value) for name, _, value in (pair.partition("=") for pair in text.split("&")) if name]
+        pairs = [(name, value) for name, _, value in (pair.partition("=") for pair in text.split("&") if pair)]
     words: dict[str, str] = {}
     for name, value in pairs:
         if name not in allowed:
@@ -115,7 +115,7 @@ def _offending_field(body: bytes, kind: type[msgspec.Struct]) -> str | None:
     """Which field spoils the body: msgspec says it in its message only, and messages aren't parsed here."""
     try:
         raw = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     for name in raw:
@@ -128,6 +128,6 @@ def _offending_field(body: bytes, kind: type[msgspec.Struct]) -> str | None:
             continue
         try:
             msgspec.json.decode(raw[name], type=field.type)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return name
     return None

@@ -9,32 +9,29 @@ _DRAWS = 64
 _RETRY_AFTER_S = 3600
 
 
-def draw(
-    area_codes: Sequence[int],
-    *,
-    is_taken: Callable[[int], bool],
-    below: Callable[[int], int],
-    taken_count: int,
-) -> int:
+def draw(area_codes: Sequence[int], *, is_taken: Callable[[int], bool], below: Callable[[int], int]) -> int:
     """A party code that isn't taken, drawn uniformly over all codes of the area codes.
 
     `below(n)` gives a uniform number from 0 to n - 1 and must be cryptographic: codes are what keeps strangers out.
-    `taken_count` is how many codes are taken at most. Raises Unavailable when none is left.
+    Raises Unavailable when none is left, which takes a look at each: don't ask again at once.
     """
     total = len(area_codes) * CODES_PER_AREA
     for _ in range(_DRAWS):
         code = _nth(area_codes, below(total))
         if not is_taken(code):
             return code
-    if taken_count >= total:
-        raise Unavailable("no_codes_left", "Every party code of this manager is in use.", retry_after_s=_RETRY_AFTER_S)
     # Nearly all are taken: from a random place on, the first that is free.
     start = below(total)
     for step in range(total):
         code = _nth(area_codes, (start + step) % total)
         if not is_taken(code):
             return code
-    raise Unavailable("no_codes_left", "Every party code of this manager is in use.", retry_after_s=_RETRY_AFTER_S)
+    raise no_codes_left()
+
+
+def no_codes_left() -> Unavailable:
+    """The refusal for when every code is in use or rests."""
+    return Unavailable("no_codes_left", "Every party code of this manager is in use.", retry_after_s=_RETRY_AFTER_S)
 
 
 def _nth(area_codes: Sequence[int], number: int) -> int:

@@ -36,41 +36,36 @@ def centre(cell: int) -> tuple[float, float]:
 class Places:
     """Party codes by cell, nearest first from anywhere.
 
-    A tree of the occupied H3 cells, from the 122 coarsest down to those that parties were snapped to. Each cell
-    knows its `reach`: the farthest centre that lies below it. So no party below it is nearer than the distance to its
-    centre less its reach, and a search that always opens the cell with the least such bound meets parties in order of
-    distance, leaves whole continents shut, and misses none: a bound on what is there holds at the poles, across the
-    antimeridian and around H3's pentagons alike. Distances inside are chords of the unit sphere, which grow with
-    great-circle distance and obey the triangle inequality.
+    A tree of H3 cells: its leaves are the cells that parties were snapped to, and above them stand only those coarser
+    cells in which paths part. Each cell knows its `reach`: no centre below it is farther from its own. So no party
+    below it is nearer than the distance to its centre less its reach, and a search that always opens the cell with the
+    least such bound meets parties in order of distance, leaves whole continents shut, and misses none: a bound on what
+    is there holds at the poles, across the antimeridian and around H3's pentagons alike. Distances inside are chords
+    of the unit sphere, which grow with great-circle distance and obey the triangle inequality.
     """
 
     def __init__(self, resolution: int) -> None:
         """`resolution` is that of all cells that will be added, 0 to 15."""
-        self._levels = range(resolution - 1, -1, -1)  # of the cells above the leaves, finest first
-        self._cells: dict[int, _Cell] = {}
-        self._roots: list[_Cell] = []
+        self._resolution = resolution
+        self._leaves: dict[int, _Cell] = {}
+        self._earth = _Earth()
 
     def add(self, cell: int, code: int) -> None:
         """Puts a party into its cell."""
-        leaf = self._cells.get(cell)
+        leaf = self._leaves.get(cell)
         if leaf is None:
-            leaf = self._grow(cell)
+            leaf = self._leaves[cell] = _Cell(cell, self._resolution)
+            leaf.codes = []
+            self._plant(leaf)
         insort(leaf.codes, code)
 
     def remove(self, cell: int, code: int) -> None:
-        """Takes a party out of its cell, and with it every cell that is empty then."""
-        below = self._cells[cell]
-        del below.codes[bisect_left(below.codes, code)]
-        for level in self._levels:
-            if below.codes or below.children:
-                return
-            del self._cells[below.key]
-            above = self._cells[h3.cell_to_parent(cell, level)]
-            above.children = tuple(child for child in above.children if child is not below)
-            below = above
-        if not below.codes and not below.children:
-            del self._cells[below.key]
-            self._roots.remove(below)
+        """Takes a party out of its cell, and the cell out of the tree once it is empty."""
+        leaf = self._leaves[cell]
+        del leaf.codes[bisect_left(leaf.codes, code)]
+        if not leaf.codes:
+            del self._leaves[cell]
+            self._fell(leaf)
 
     def nearest(self, point: Point, *, radius_km: float, limit: int) -> list[tuple[int, float]]:
         """Up to `limit` codes within `radius_km` with their distances in km, nearest first.
@@ -82,7 +77,7 @@ class Places:
         found: list[tuple[int, float]] = []
         # Entries carry the cell's key, so that cells at one distance are opened in a fixed order.
         shut: list[tuple[float, int, _Cell]] = []
-        cells: Iterable[_Cell] = self._roots
+        cells: Iterable[_Cell] = self._earth.children.values()
         while True:
             for cell in cells:
                 bound = dist(here, cell.at) - cell.reach
@@ -96,38 +91,82 @@ class Places:
                 found += [(code, distance_km) for code in cell.codes[: limit - len(found)]]
                 if len(found) == limit:
                     return found
-            cells = cell.children
+            cells = cell.children.values()
 
-    def _grow(self, cell: int) -> "_Cell":
-        """A new leaf, with those above it that aren't there yet, and every reach stretched to it."""
-        leaf = self._cells[cell] = _Cell(cell)
-        leaf.codes = []
-        orphan: _Cell | None = leaf
-        for level in self._levels:
-            key = h3.cell_to_parent(cell, level)
-            above = self._cells.get(key)
-            is_new = above is None
-            if above is None:
-                above = self._cells[key] = _Cell(key)
-            if orphan is not None:
-                above.children = (*above.children, orphan)
-            orphan = above if is_new else None
-            above.reach = max(above.reach, dist(above.at, leaf.at))
-        if orphan is not None:
-            self._roots.append(orphan)
-        return leaf
+    def _plant(self, leaf: "_Cell") -> None:
+        """Hangs a new leaf below the finest cell that holds it, parting a path where it has to."""
+        above: _Earth | _Cell = self._earth
+        while True:
+            branch = _digit(leaf.key, above.resolution + 1)
+            below = above.children.get(branch)
+            if below is None:
+                above.children[branch] = leaf
+                return
+            shared = _shared_resolution(below.key, leaf.key, below.resolution)
+            if shared < below.resolution:
+                fork = _Cell(h3.cell_to_parent(leaf.key, shared), shared)
+                fork.children = {_digit(one.key, shared + 1): one for one in (below, leaf)}
+                fork.reach = max(dist(fork.at, below.at) + below.reach, dist(fork.at, leaf.at))
+                above.children[branch] = fork
+                return
+            below.reach = max(below.reach, dist(below.at, leaf.at))
+            above = below
+
+    def _fell(self, leaf: "_Cell") -> None:
+        """Takes a leaf off, and with it the cell above it where paths no longer part."""
+        trail: list[_Earth | _Cell] = [self._earth]
+        while (below := trail[-1].children[_digit(leaf.key, trail[-1].resolution + 1)]) is not leaf:
+            trail.append(below)
+        above = trail.pop()
+        del above.children[_digit(leaf.key, above.resolution + 1)]
+        if trail and len(above.children) == 1:
+            (only,) = above.children.values()
+            trail[-1].children[_digit(leaf.key, trail[-1].resolution + 1)] = only
+
+
+class _Earth:
+    """The root: all cells of resolution 0 are below it."""
+
+    resolution = -1
+
+    def __init__(self) -> None:
+        self.children: dict[int, _Cell] = {}
 
 
 class _Cell:
-    __slots__ = ("at", "children", "codes", "key", "reach")
+    __slots__ = ("at", "children", "codes", "key", "reach", "resolution")
 
-    def __init__(self, key: int) -> None:
+    def __init__(self, key: int, resolution: int) -> None:
         lat, lng = h3.cell_to_latlng(key)
         self.key = key
+        self.resolution = resolution
         self.at = unit_vector(Point(lat, lng))
         self.reach = 0.0
-        self.children: tuple[_Cell, ...] = ()
+        self.children: dict[int, _Cell] = _NO_CHILDREN
         self.codes: list[int] = _NO_CODES
 
 
-_NO_CODES: list[int] = []  # shared by all cells that aren't leaves: an empty list of its own is 56 bytes
+# Shared by all cells that have none: an empty container of its own is 56 bytes and more.
+_NO_CHILDREN: dict[int, _Cell] = {}
+_NO_CODES: list[int] = []
+
+# An H3 index holds the resolution in bits 52-55, the base cell in bits 45-51, and below it one digit of three bits for
+# each resolution from 1 to 15 (h3geo.org, "H3 Index Bit Layout").
+_BASE_CELL_BIT = 45
+_PATH_BITS = (1 << 52) - 1
+
+
+def _digit(key: int, resolution: int) -> int:
+    """Which child of its parent the cell's ancestor at this resolution is; at resolution 0 its base cell."""
+    if resolution == 0:
+        return (key & _PATH_BITS) >> _BASE_CELL_BIT
+    return key >> 3 * (FINEST_RESOLUTION - resolution) & 7
+
+
+def _shared_resolution(a: int, b: int, finest: int) -> int:
+    """The finest resolution, up to `finest`, at which two cells of one base cell have the same ancestor."""
+    shift = 3 * (FINEST_RESOLUTION - finest)
+    parted = ((a ^ b) & _PATH_BITS) >> shift
+    if not parted:
+        return finest
+    return FINEST_RESOLUTION - (parted.bit_length() - 1 + shift) // 3 - 1

@@ -114,10 +114,6 @@ class Image:
         rest = self.rests.get(code)
         return rest is not None and now_ms - rest.closed_at_ms < REST_MS
 
-    def taken_count(self) -> int:
-        """How many codes are taken at most."""
-        return len(self.parties) + len(self._newest_parties) + len(self.rests)
-
     def new_party_id(self, batch: Batch) -> int:
         """An id that was never used; the counter goes to disk with the batch."""
         party_id = self.next_party_id

@@ -14,7 +14,7 @@ from chassis.database import Database, DatabaseError, Statement
 from chassis.errors import NotFound, Refusal, Unavailable, Unprocessable
 from chassis.geo import Point
 from chassis.group_commit import GroupCommit
-from manager.codes import draw
+from manager.codes import draw, no_codes_left
 from manager.party import Participant, Party
 from manager.places import at_resolution
 from manager.store import MAX_RECEIPTS, Founding, Keys, Once, Outcome, Rule
@@ -23,6 +23,7 @@ from manager.tokens import KEY_BYTES
 
 _SCHEMA = Path(__file__).parent.parent / "schema"
 _RETRY_AFTER_S = 5
+_NO_CODES_MS = 1_000  # Finding that none is left takes a look at each: once a second at most.
 
 # A database's own number stands in the upper bits of its party ids, so that parties which move to another manager keep
 # theirs. The 40 bits below count up: enough for 1,000 new parties a second for 34 years.
@@ -49,6 +50,7 @@ class SqliteStore:
         self._database = database
         self._area_codes = tuple(area_codes)
         self._clock_ms = clock_ms
+        self._no_codes_until_ms = 0
         self.commits = GroupCommit(
             Batch,
             write=self._write,
@@ -108,12 +110,7 @@ class SqliteStore:
         if once is not None and (receipt := self._receipt(once, now_ms)) is not None:
             return self._replayed(receipt), False
         other = image.newest_party_of(device)
-        code = draw(
-            self._area_codes,
-            is_taken=lambda drawn: image.is_taken(drawn, now_ms),
-            below=secrets.randbelow,
-            taken_count=image.taken_count(),
-        )
+        code = self._draw(now_ms)
         decision = founding(image.new_party_id(batch), code, other)
         if other is not None:
             image.record(batch, other, decision.elsewhere, now_ms)
@@ -122,6 +119,17 @@ class SqliteStore:
         outcome = Outcome(code, party.id, decision.participant_id, True, party)
         self._keep_receipt(once, outcome, now_ms)
         return outcome, True
+
+    def _draw(self, now_ms: int) -> int:
+        if now_ms < self._no_codes_until_ms:
+            raise no_codes_left()
+        try:
+            return draw(
+                self._area_codes, is_taken=lambda code: self.image.is_taken(code, now_ms), below=secrets.randbelow
+            )
+        except Unavailable:
+            self._no_codes_until_ms = now_ms + _NO_CODES_MS
+            raise
 
     def _change(self, code: int, rule: Rule, device: bytes | None, once: Once | None) -> tuple[Outcome, bool]:
         image, batch, now_ms = self.image, self.commits.gathering, self._clock_ms()
