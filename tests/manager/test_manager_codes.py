@@ -28,7 +28,7 @@ def chi_square(counts: Counter[int], kinds: Iterable[int]) -> float:
 
 
 def drawn(below: Callable[[int], int], area_codes: tuple[int, ...] = AREA_CODES) -> list[int]:
-    return [draw(area_codes, is_taken=free, below=below, taken_count=0) for _ in range(DRAWS)]
+    return [draw(area_codes, is_taken=free, below=below) for _ in range(DRAWS)]
 
 
 def unevenness(codes: list[int], area_codes: tuple[int, ...] = AREA_CODES) -> float:
@@ -68,14 +68,14 @@ def test_uneven_draws_are_told_from_even_ones(below: Callable[[int], int]) -> No
 @given(st.sets(st.integers(100, 999), min_size=1, max_size=20), st.integers(0, 2**32))
 @settings(deadline=None)
 def test_a_code_is_of_an_own_area_code_and_has_nine_digits(area_codes: set[int], seed: int) -> None:
-    code = draw(sorted(area_codes), is_taken=free, below=random.Random(seed).randrange, taken_count=0)
+    code = draw(sorted(area_codes), is_taken=free, below=random.Random(seed).randrange)
     assert area_code_of(code) in area_codes
     assert len(str(code)) == 9
 
 
 def test_every_code_of_an_area_code_can_be_drawn_and_no_other() -> None:
     def at(number: int) -> int:
-        return draw((457, 999), is_taken=free, below=lambda _: number, taken_count=0)
+        return draw((457, 999), is_taken=free, below=lambda _: number)
 
     assert at(0) == 457_000_000
     assert at(CODES_PER_AREA - 1) == 457_999_999
@@ -90,7 +90,7 @@ def test_the_draw_asks_for_a_number_below_the_count_of_all_own_codes() -> None:
         asked.append(n)
         return n - 1
 
-    assert draw(AREA_CODES, is_taken=free, below=below, taken_count=0) == 999_999_999
+    assert draw(AREA_CODES, is_taken=free, below=below) == 999_999_999
     assert asked == [len(AREA_CODES) * CODES_PER_AREA]
 
 
@@ -98,7 +98,7 @@ def test_a_taken_code_is_never_drawn() -> None:
     taken: set[int] = set()
     below = random.Random(3).randrange
     for _ in range(2000):  # a thousand codes for two thousand draws: most numbers come up again
-        code = draw((457,), is_taken=lambda one: one in taken, below=lambda n: below(4000) % n, taken_count=len(taken))
+        code = draw((457,), is_taken=lambda one: one in taken, below=lambda n: below(4000) % n)
         assert code not in taken
         taken.add(code)
 
@@ -110,7 +110,6 @@ def test_the_last_free_code_is_found(last: int) -> None:
             (457,),
             is_taken=lambda code: code != last,
             below=random.Random(4).randrange,
-            taken_count=CODES_PER_AREA - 1,
         )
         == last
     )
@@ -122,7 +121,6 @@ def test_the_last_free_code_is_found_in_another_area_code_across_the_end() -> No
             (457, 999),
             is_taken=lambda code: code != 457_000_003,
             below=lambda n: n - 5,
-            taken_count=2 * CODES_PER_AREA - 1,
         )
         == 457_000_003
     )
@@ -130,10 +128,5 @@ def test_the_last_free_code_is_found_in_another_area_code_across_the_end() -> No
 
 def test_when_none_is_left_it_says_so_and_when_to_ask_again() -> None:
     with pytest.raises(Unavailable, match="no_codes_left") as refused:
-        draw((457,), is_taken=lambda _: True, below=random.Random(5).randrange, taken_count=CODES_PER_AREA)
+        draw((457,), is_taken=lambda _: True, below=random.Random(5).randrange)
     assert refused.value.retry_after_s
-
-
-def test_none_left_is_found_out_also_where_the_count_is_behind() -> None:
-    with pytest.raises(Unavailable, match="no_codes_left"):
-        draw((457,), is_taken=lambda _: True, below=random.Random(6).randrange, taken_count=0)

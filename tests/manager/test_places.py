@@ -123,9 +123,28 @@ def test_parties_come_and_go_in_any_order(
     chance.shuffle(living)
     for party in living:
         places.remove(*party)
-    assert not vars(places)["_cells"]
-    assert not vars(places)["_roots"]
+    assert not vars(places)["_leaves"]
+    assert not vars(places)["_earth"].children
     assert places.nearest(point, radius_km=EVERYWHERE_KM, limit=1) == []
+
+
+@pytest.mark.parametrize("resolution", [3, 8, 15])
+def test_long_coming_and_going_leaves_no_trace(resolution: int) -> None:
+    rng = random.Random(resolution)
+    towns = [Point(rng.uniform(-89, 89), rng.uniform(-179, 179)) for _ in range(6)]
+    places = Places(resolution)
+    living: list[Party] = []
+    for code in range(3000):
+        town, spread = rng.choice(towns), 10 ** rng.uniform(-6, 0)
+        where = Point(town.lat + rng.uniform(-spread, spread), town.lng + rng.uniform(-spread, spread))
+        living.append((snap(where, resolution), code))
+        places.add(*living[-1])
+        while living and rng.random() < (0.3 if code < 1500 else 0.55):
+            places.remove(*living.pop(rng.randrange(len(living))))
+        if code % 300 == 0:
+            check(places, living, where, radius_km=EVERYWHERE_KM, limit=50)
+    assert living
+    check(places, living, towns[0], radius_km=500, limit=10_000)
 
 
 @given(st.sampled_from(RESOLUTIONS), st.lists(POINTS, max_size=30), st.randoms(use_true_random=False), POINTS)
@@ -204,16 +223,18 @@ class Shortsighted(Places):
 
     def add(self, cell: int, code: int) -> None:
         super().add(cell, code)
-        for one in self._cells.values():
+        opened = [*self._earth.children.values()]
+        for one in opened:
             one.reach = 0.0
+            opened += one.children.values()
 
 
 class Forgetful(Places):
     """Lets a whole cell go with one of its parties."""
 
     def remove(self, cell: int, code: int) -> None:
-        assert code in self._cells[cell].codes
-        for one in [*self._cells[cell].codes]:
+        assert code in self._leaves[cell].codes
+        for one in [*self._leaves[cell].codes]:
             super().remove(cell, one)
 
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -76,9 +77,8 @@ def test_a_search_among_100_000_weighs_few_cells(where: Callable[[random.Random]
 
 def test_a_scan_is_told_from_a_search() -> None:
     class Flat(Places):
-        def __init__(self, resolution: int) -> None:
-            super().__init__(resolution)
-            self._levels = self._levels[:0]
+        def _plant(self, leaf: Any) -> None:
+            self._earth.children[leaf.key] = leaf
 
     rng = random.Random(10)
     index = Flat(8)
