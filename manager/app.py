@@ -52,7 +52,7 @@ def manager_app(settings: Settings, roster: Roster, lifetime: Lifetime) -> web.A
     app[ROSTER] = roster
     app[SELF] = myself
 
-    async def store_of(app: web.Application) -> AsyncIterator[None]:
+    async def parties(app: web.Application) -> AsyncIterator[None]:
         try:
             async with open_sqlite(
                 settings.database,
@@ -64,27 +64,39 @@ def manager_app(settings: Settings, roster: Roster, lifetime: Lifetime) -> web.A
             ) as store:
                 stores.append(store)
                 _show(store, registry)
-                app[PARTIES] = Parties(
-                    store,
-                    clock_ms=clock_ms,
-                    resolution=settings.discovery_resolution,
-                    default_capacity=settings.default_capacity,
-                    max_capacity=settings.max_capacity,
-                )
-                keeper = asyncio.create_task(_keep_house(store), name="housekeeping")
-                yield
-                keeper.cancel()
-                await asyncio.gather(keeper, return_exceptions=True)
+                app[PARTIES] = _parties(store, settings)
+                async with _kept(store):
+                    yield
         except DatabaseError as error:
             raise StartError(str(error)) from None
 
-    app.cleanup_ctx.append(store_of)
+    app.cleanup_ctx.append(parties)
     return app
+
+
+def _parties(store: SqliteStore, settings: Settings) -> Parties:
+    return Parties(
+        store,
+        clock_ms=clock_ms,
+        resolution=settings.discovery_resolution,
+        default_capacity=settings.default_capacity,
+        max_capacity=settings.max_capacity,
+    )
 
 
 def clock_ms() -> int:
     """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
+
+
+@contextlib.asynccontextmanager
+async def _kept(store: SqliteStore) -> AsyncIterator[None]:
+    keeper = asyncio.create_task(_keep_house(store), name="housekeeping")
+    try:
+        yield
+    finally:
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
 
 
 async def _keep_house(store: SqliteStore) -> None:

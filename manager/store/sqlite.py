@@ -1,34 +1,25 @@
 """The embedded store: parties in memory, decided one by one on the event loop, and SQLite as their durable log."""
 
-import gc
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from chassis.codes import AreaCodes
-from chassis.database import Database, DatabaseError, Statement
+from chassis.database import Database
 from chassis.errors import NotFound, Refusal, Unavailable, Unprocessable
 from chassis.geo import Point
 from chassis.group_commit import GroupCommit
 from manager.codes import draw, no_codes_left
-from manager.party import Participant, Party
-from manager.places import at_resolution
-from manager.store import MAX_RECEIPTS, Founding, Keys, Once, Outcome, Rule
-from manager.store.image import Batch, Image, Receipt, Rest
-from manager.tokens import KEY_BYTES
+from manager.party import Party
+from manager.store import MAX_RECEIPTS, Founding, Keys, Once, Outcome, Rule, rows
+from manager.store.image import Batch, Image, Receipt
 
 _SCHEMA = Path(__file__).parent.parent / "schema"
 _RETRY_AFTER_S = 5
 _NO_CODES_MS = 1_000  # Finding that none is left takes a look at each: once a second at most.
-
-# A database's own number stands in the upper bits of its party ids, so that parties which move to another manager keep
-# theirs. The 40 bits below count up: enough for 1,000 new parties a second for 34 years.
-_COUNTER_BITS = 40
-_NUMBER_BITS = 22
 
 
 class SqliteStore:
@@ -185,7 +176,7 @@ class SqliteStore:
             self.image.record_receipt(self.commits.gathering, receipt)
 
     async def _write(self, batch: Batch) -> None:
-        statements = list(_statements(batch))
+        statements = list(rows.statements(batch))
         if statements:
             await self._database.write(statements)
 
@@ -206,8 +197,8 @@ async def open_sqlite(
     """
     database = await Database.open(path, _SCHEMA)
     try:
-        keys = await _load_keys(database, area_codes)
-        image = await _load(database, resolution)
+        keys = await rows.load_keys(database, area_codes)
+        image = await rows.load(database, resolution)
         store = SqliteStore(
             database, image, keys, area_codes=area_codes, clock_ms=clock_ms, broken=broken, registry=registry
         )
@@ -218,158 +209,3 @@ async def open_sqlite(
             await store.commits.stop()
     finally:
         await database.close()
-
-
-def _statements(batch: Batch) -> Iterator[Statement]:
-    """One statement per table and kind, deletes first, so that no key is briefly there twice."""
-    gone = [key for key, participant in batch.participants.items() if participant is None]
-    closed = [(party_id,) for party_id, (_, party) in batch.parties.items() if party is None]
-    if gone:
-        yield "DELETE FROM participants WHERE party_id = ? AND id = ?", gone
-    if closed:
-        yield "DELETE FROM parties WHERE id = ?", closed
-    if batch.expired_rests:
-        yield "DELETE FROM resting_codes WHERE party_id = ?", [(one.party_id,) for one in batch.expired_rests]
-    if batch.expired_receipts:
-        yield "DELETE FROM receipts WHERE id = ?", [(one.id,) for one in batch.expired_receipts]
-    if batch.next_party_id is not None:
-        yield "UPDATE counters SET next = ? WHERE name = 'party'", [(batch.next_party_id,)]
-    parties = [_party_row(party) for _, party in batch.parties.values() if party is not None]
-    if parties:
-        yield _UPSERT_PARTY, parties
-    seated = [
-        (party_id, one.id, one.device, one.name, one.joined_at_ms)
-        for (party_id, _), one in batch.participants.items()
-        if one is not None
-    ]
-    if seated:
-        yield (
-            "INSERT INTO participants (party_id, id, device, name, joined_at_ms) VALUES (?, ?, ?, ?, ?)",
-            seated,
-        )
-    if batch.rests:
-        yield (
-            "INSERT INTO resting_codes (party_id, code, closed_at_ms) VALUES (?, ?, ?)",
-            [(one.party_id, one.code, one.closed_at_ms) for one in batch.rests],
-        )
-    if batch.receipts:
-        yield _INSERT_RECEIPT, [_receipt_row(one) for one in batch.receipts.values()]
-
-
-_PARTY_COLUMNS = (
-    "id, code, leader_id, capacity, next_participant_id, version, created_at_ms, "
-    "name, cell, discoverable, locked, attributes"
-)
-_UPSERT_PARTY = (
-    f"INSERT INTO parties ({_PARTY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (id) DO UPDATE SET leader_id = excluded.leader_id, capacity = excluded.capacity, "
-    "next_participant_id = excluded.next_participant_id, version = excluded.version, name = excluded.name, "
-    "cell = excluded.cell, discoverable = excluded.discoverable, locked = excluded.locked, "
-    "attributes = excluded.attributes"
-)
-_INSERT_RECEIPT = (
-    "INSERT INTO receipts (id, key, request, at_ms, code, party_id, participant_id, is_new) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
-
-
-def _party_row(party: Party) -> tuple[object, ...]:
-    return (
-        party.id,
-        party.code,
-        party.leader_id,
-        party.capacity,
-        party.next_participant_id,
-        party.version,
-        party.created_at_ms,
-        party.name,
-        party.cell,
-        party.discoverable,
-        party.locked,
-        None if party.attributes is None else party.attributes.decode(),
-    )
-
-
-def _receipt_row(one: Receipt) -> tuple[object, ...]:
-    return one.id, one.key, one.request, one.at_ms, one.code, one.party_id, one.participant_id, one.is_new
-
-
-async def _load_keys(database: Database, area_codes: AreaCodes) -> Keys:
-    """The keys of the database; makes those that aren't there yet."""
-    kept: dict[str, bytes] = dict(await database.read("SELECT name, key FROM keys"))
-    wanted = ["device", *(f"area:{area_code}" for area_code in area_codes)]
-    new = [(name, secrets.token_bytes(KEY_BYTES)) for name in wanted if name not in kept]
-    statements: list[Statement] = [("INSERT INTO keys (name, key) VALUES (?, ?)", new)]
-    if not await database.read("SELECT 1 FROM counters WHERE name = 'party'"):
-        first = secrets.randbelow(1 << _NUMBER_BITS) << _COUNTER_BITS
-        statements.append(("INSERT INTO counters (name, next) VALUES ('party', ?)", [(first,)]))
-    await database.write(statements)
-    kept.update(new)
-    area = {int(name.removeprefix("area:")): key for name, key in kept.items() if name.startswith("area:")}
-    return Keys(kept["device"], area)
-
-
-async def _load(database: Database, resolution: int) -> Image:
-    """The whole database as an image. Raises DatabaseError where it breaks a rule that only memory upholds."""
-    image = Image(resolution)
-    [(image.next_party_id,)] = await database.read("SELECT next FROM counters WHERE name = 'party'")
-    party_rows = await database.read(f"SELECT {_PARTY_COLUMNS} FROM parties ORDER BY id")
-    participant_rows = await database.read(
-        "SELECT party_id, id, device, name, joined_at_ms FROM participants ORDER BY party_id, id"
-    )
-    # Values are made by the hundred thousand and none is garbage: the collector would only walk them again and again.
-    gc.disable()
-    try:
-        _fill(image, party_rows, participant_rows, resolution)
-        for row in await database.read("SELECT party_id, code, closed_at_ms FROM resting_codes ORDER BY closed_at_ms"):
-            rest = Rest(*row)
-            image.rests[rest.code] = rest
-        for row in await database.read(
-            "SELECT id, key, request, at_ms, code, party_id, participant_id, is_new FROM receipts ORDER BY id"
-        ):
-            receipt = Receipt(*row)
-            image.receipts[receipt.key] = receipt
-            image.next_receipt_id = receipt.id + 1
-    finally:
-        gc.enable()
-    gc.freeze()
-    return image
-
-
-def _fill(
-    image: Image, party_rows: Sequence[tuple[Any, ...]], participant_rows: Sequence[tuple[Any, ...]], resolution: int
-) -> None:
-    rows = iter(participant_rows)
-    row = next(rows, None)
-    for party_id, code, *columns, name, cell, discoverable, locked, attributes in party_rows:
-        seated = []
-        while row is not None and row[0] == party_id:
-            seated.append(Participant(row[1], row[2], row[3], row[4]))
-            if row[2] in image.devices:
-                raise DatabaseError(f"The database has one device in two parties, {code} the second of them.")
-            image.devices[row[2]] = code
-            row = next(rows, None)
-        leader_id, capacity, next_participant_id, version, created_at_ms = columns
-        party = Party(
-            party_id,
-            code,
-            leader_id,
-            capacity,
-            next_participant_id,
-            version,
-            created_at_ms,
-            tuple(seated),
-            name,
-            None if cell is None else at_resolution(cell, resolution),
-            bool(discoverable),
-            bool(locked),
-            None if attributes is None else attributes.encode(),
-        )
-        if code in image.parties or party.participant(leader_id) is None or party_id >= image.next_party_id:
-            raise DatabaseError(f"The database breaks a rule of parties at code {code}.")
-        image.parties[code] = party
-        image.participant_count += len(seated)
-        if party.discoverable and party.cell is not None:
-            image.places.add(party.cell, code)
-    if row is not None:
-        raise DatabaseError("The database has participants out of order.")
