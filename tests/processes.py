@@ -1,5 +1,6 @@
 """Services as real processes, started as the README says: on port 0, ready when they say where they listen."""
 
+import contextlib
 import json
 import os
 import signal
@@ -9,7 +10,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Service:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
+            process_group=0,
         )
         self.id = self._process.pid
         self._lines: list[str] = []
@@ -100,8 +101,10 @@ class Service:
         self.wait()
 
     def close(self) -> None:
-        """Gives up all that is held for it; kills it if it still runs."""
-        self.kill()
+        """Gives up all that is held for it; kills it, and whatever it has started, if that still runs."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.id, signal.SIGKILL)
+        self.wait()
         self._stderr.close()
         assert self._process.stdout is not None
         self._process.stdout.close()
@@ -117,7 +120,7 @@ class Service:
             self._news.notify_all()
 
 
-@contextmanager
+@contextlib.contextmanager
 def running(module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Service]:
     """`python -m module`, on any free port and with a short lame duck unless told otherwise, from when it listens."""
     service = Service(module, ("--port", "0", "--lame-duck-s", "0", *arguments), environment or {})
@@ -128,14 +131,14 @@ def running(module: str, *arguments: str, environment: Mapping[str, str] | None 
         service.close()
 
 
-def running_dispatcher(*arguments: str) -> AbstractContextManager[Service]:
+def running_dispatcher(*arguments: str) -> contextlib.AbstractContextManager[Service]:
     """A dispatcher of config/managers.yaml."""
     return running("dispatcher", *arguments)
 
 
 def running_manager(
     database: Path, *arguments: str, hostname: str = "us-east-1.app.local"
-) -> AbstractContextManager[Service]:
+) -> contextlib.AbstractContextManager[Service]:
     """One manager of config/managers.yaml."""
     return running("manager", "--hostname", hostname, "--database", str(database), *arguments)
 
