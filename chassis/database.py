@@ -5,7 +5,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import aiosqlite
 
@@ -64,7 +64,7 @@ class Database:
 
     async def read(self, sql: str, parameters: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query. For loading at start: requests are answered from memory."""
-        return [tuple(row) for row in await self._db.execute_fetchall(sql, parameters)]
+        return cast(list[tuple[Any, ...]], await self._db.execute_fetchall(sql, parameters))
 
     async def write(self, statements: Sequence[Statement]) -> None:
         """Runs all statements in one transaction; when this returns they are on the disk.

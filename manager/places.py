@@ -20,7 +20,10 @@ def snap(point: Point, resolution: int) -> int:
 
 def at_resolution(cell: int, resolution: int) -> int:
     """The cell as if snapped at this resolution: coarser by its parent, finer by the child at its centre."""
-    if h3.get_resolution(cell) >= resolution:
+    its_own: int = h3.get_resolution(cell)
+    if its_own == resolution:
+        return cell
+    if its_own > resolution:
         coarser: int = h3.cell_to_parent(cell, resolution)
         return coarser
     finer: int = h3.cell_to_center_child(cell, resolution)

@@ -1,6 +1,7 @@
 """What goes over the wire: bodies as they must come in and answers as they go out."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -142,6 +143,7 @@ def _party_fields(party: Party) -> tuple[Any, ...]:
     )
 
 
+@lru_cache(maxsize=65_536)  # parties are read far more often than they change
 def _moment(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 

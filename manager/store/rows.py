@@ -2,7 +2,8 @@
 
 import gc
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import starmap
 from typing import Any
 
 from chassis.codes import AreaCodes
@@ -113,13 +114,15 @@ async def load(database: Database, resolution: int) -> Image:
     image = Image(resolution)
     [(image.next_party_id,)] = await database.read("SELECT next FROM counters WHERE name = 'party'")
     party_rows = await database.read(f"SELECT {_PARTY_COLUMNS} FROM parties ORDER BY id")
+    seats = await database.read("SELECT party_id, count(*) FROM participants GROUP BY party_id ORDER BY party_id")
     participant_rows = await database.read(
-        "SELECT party_id, id, device, name, joined_at_ms FROM participants ORDER BY party_id, id"
+        "SELECT id, device, name, joined_at_ms FROM participants ORDER BY party_id, id"
     )
     # Values are made by the hundred thousand and none is garbage: the collector would only walk them again and again.
     gc.disable()
     try:
-        _fill(image, party_rows, participant_rows, resolution)
+        participants = list(starmap(Participant, participant_rows))
+        _fill(image, party_rows, dict(seats), participants, resolution)
         for row in await database.read("SELECT party_id, code, closed_at_ms FROM resting_codes ORDER BY closed_at_ms"):
             rest = Rest(*row)
             image.rests[rest.code] = rest
@@ -136,39 +139,45 @@ async def load(database: Database, resolution: int) -> Image:
 
 
 def _fill(
-    image: Image, party_rows: Sequence[tuple[Any, ...]], participant_rows: Sequence[tuple[Any, ...]], resolution: int
+    image: Image,
+    party_rows: Sequence[tuple[Any, ...]],
+    seats: Mapping[int, int],
+    participants: Sequence[Participant],
+    resolution: int,
 ) -> None:
-    rows = iter(participant_rows)
-    row = next(rows, None)
-    for party_id, code, *columns, name, cell, discoverable, locked, attributes in party_rows:
-        seated = []
-        while row is not None and row[0] == party_id:
-            seated.append(Participant(row[1], row[2], row[3], row[4]))
-            if row[2] in image.devices:
-                raise DatabaseError(f"The database has one device in two parties, {code} the second of them.")
-            image.devices[row[2]] = code
-            row = next(rows, None)
-        leader_id, capacity, next_participant_id, version, created_at_ms = columns
-        party = Party(
-            party_id,
-            code,
-            leader_id,
-            capacity,
-            next_participant_id,
-            version,
-            created_at_ms,
-            tuple(seated),
-            name,
-            None if cell is None else at_resolution(cell, resolution),
-            bool(discoverable),
-            bool(locked),
-            None if attributes is None else attributes.encode(),
-        )
-        if code in image.parties or party.participant(leader_id) is None or party_id >= image.next_party_id:
+    """Parties with their participants, who come in the parties' order, so many for each."""
+    first = 0
+    for row in party_rows:
+        party = _party(row, tuple(participants[first : first + seats.get(row[0], 0)]), resolution)
+        first += len(party.participants)
+        code = party.code
+        if code in image.parties or party.participant(party.leader_id) is None or party.id >= image.next_party_id:
             raise DatabaseError(f"The database breaks a rule of parties at code {code}.")
         image.parties[code] = party
-        image.participant_count += len(seated)
+        for one in party.participants:
+            image.devices[one.device] = code
         if party.discoverable and party.cell is not None:
             image.places.add(party.cell, code)
-    if row is not None:
-        raise DatabaseError("The database has participants out of order.")
+    image.participant_count = first
+    if len(image.devices) != len(participants):
+        raise DatabaseError("The database has one device in two seats.")
+
+
+def _party(row: tuple[Any, ...], participants: tuple[Participant, ...], resolution: int) -> Party:
+    (id_, code, leader_id, capacity, next_participant_id, version, created_at_ms) = row[:7]
+    (name, cell, discoverable, locked, attributes) = row[7:]
+    return Party(
+        id_,
+        code,
+        leader_id,
+        capacity,
+        next_participant_id,
+        version,
+        created_at_ms,
+        participants,
+        name,
+        None if cell is None else at_resolution(cell, resolution),
+        bool(discoverable),
+        bool(locked),
+        None if attributes is None else attributes.encode(),
+    )
