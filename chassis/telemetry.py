@@ -82,7 +82,7 @@ def configure_logs(log_format: str) -> None:
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory()  # a line is one write, also where workers share the stream,
+        logger_factory=structlog.WriteLoggerFactory(),  # a line is one write, also where workers share the stream
         cache_logger_on_first_use=True,
     )
     # What libraries log goes the same way.
