@@ -64,8 +64,9 @@ class GroupCommit(Generic[Batch]):
         self._task = asyncio.create_task(self._run(), name="group commit")
 
     async def stop(self) -> None:
-        """Writes what waits, then ends the writer."""
-        await self._idle.wait()
+        """Writes what waits, then ends the writer. Call when no more changes can come."""
+        while self._waiting or self._in_flight:
+            await self._idle.wait()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -99,13 +100,21 @@ class GroupCommit(Generic[Batch]):
             except Exception as error:
                 self._refuse_everything(error)
             else:
-                self.is_full = False
-                self._committed(batch)
-                self._sizes.observe(len(self._in_flight))
-                self._answer(self._in_flight)
+                self._show(batch)
             self._in_flight = []
             if not self._waiting:
                 self._idle.set()
+
+    def _show(self, batch: Batch) -> None:
+        """The batch is on the disk: tell first, then answer."""
+        self.is_full = False
+        try:
+            self._committed(batch)
+        except Exception as error:  # a bug of ours; memory and disk no longer agree
+            self._refuse_everything(error)
+            return
+        self._sizes.observe(len(self._in_flight))
+        self._answer(self._in_flight)
 
     def _refuse_everything(self, error: Exception) -> None:
         """What came after the failed batch was decided on top of it, so it falls with it."""
@@ -120,7 +129,7 @@ class GroupCommit(Generic[Batch]):
         else:
             self._is_broken = True
             refusal = _outcome_unknown
-        _log.error("commit failed", error=repr(error), sqlite=name)
+        _log.error("commit failed", error=type(error).__name__, sqlite=name)
         everyone = self._in_flight + self._waiting
         self._waiting = []
         self._wake.clear()
@@ -130,7 +139,7 @@ class GroupCommit(Generic[Batch]):
             if not future.done():
                 future.set_exception(refusal())
         if self._is_broken:
-            self._broken(f"the database failed: {error!r}")
+            self._broken(f"the database failed: {name or type(error).__name__}")
 
     @staticmethod
     def _answer(waiting: list[asyncio.Future[None]]) -> None:

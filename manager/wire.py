@@ -149,7 +149,7 @@ def _moment(ms: int) -> datetime:
 
 
 def _attributes(attributes: dict[str, Any]) -> bytes:
-    if _depth(attributes) > MAX_ATTRIBUTES_DEPTH:
+    if _is_deeper_than(MAX_ATTRIBUTES_DEPTH, attributes):
         raise Malformed("bad_body", f"attributes may nest {MAX_ATTRIBUTES_DEPTH} deep.", field="attributes")
     encoded = msgspec.json.encode(attributes)
     if len(encoded) > MAX_ATTRIBUTES_BYTES:
@@ -157,10 +157,10 @@ def _attributes(attributes: dict[str, Any]) -> bytes:
     return encoded
 
 
-def _depth(value: object) -> int:
-    """How deep objects and lists nest. The body's 16 KiB and msgspec's own limit bound the recursion."""
+def _is_deeper_than(levels: int, value: object) -> bool:
+    """Whether objects and lists nest deeper than this many levels."""
     if isinstance(value, dict):
-        return 1 + max(map(_depth, value.values()), default=0)
+        return levels == 0 or any(_is_deeper_than(levels - 1, inner) for inner in value.values())
     if isinstance(value, list):
-        return 1 + max(map(_depth, value), default=0)
-    return 0
+        return levels == 0 or any(_is_deeper_than(levels - 1, inner) for inner in value)
+    return False

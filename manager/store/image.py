@@ -140,6 +140,8 @@ class Image:
                 assert party is not None
                 for participant in party.participants:
                     self._unseat(batch, party, participant)
+                if (rested := self.rests.get(party.code)) is not None:  # drawn again after it had rested
+                    batch.expired_rests.append(rested)
                 batch.rests.append(Rest(party.id, party.code, now_ms))
         after = evolve(party, events)
         changed = after or party
