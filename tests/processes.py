@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-START_TIMEOUT_S = 20.0
-END_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
+END_TIMEOUT_S = 60.0
 
 
 class Service:
