@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from aiohttp import web
@@ -14,6 +14,7 @@ from chassis.lifetime import Lifetime
 from chassis.protocol import Site
 
 DRAIN_S = 10.0
+SETTLE_S = 0.05
 
 _log = structlog.get_logger()
 
@@ -52,18 +53,19 @@ async def serve_until_told(
     skip that.
     `metrics` is an application for a port of its own. Raises StartError.
     """
-    runners = [_runner(app)]
-    sites = [(runners[0], port)]
+    ports = [(_runner(app), port)]
     if metrics is not None:
-        runners.append(_runner(metrics[0]))
-        sites.append((runners[1], metrics[1]))
+        ports.append((_runner(metrics[0]), metrics[1]))
+    runners = [runner for runner, _ in ports]
+    sites: list[Site] = []
     hurried = _heed_signals(lifetime)
     try:
         for runner in runners:
             await runner.setup()
         if not lifetime.end.is_set():  # told to end while loading: nobody has been asked to come here yet
-            for runner, its_port in sites:
-                await _listen(Site(runner, host, its_port, reuse_port=reuse_port))
+            for runner, its_port in ports:
+                sites.append(Site(runner, host, its_port, reuse_port=reuse_port))
+                await _listen(sites[-1])
             bound_port = int(runners[0].addresses[0][1])
             _log.info("listening", host=host, port=bound_port)
             on_listening(bound_port)
@@ -73,6 +75,7 @@ async def serve_until_told(
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(hurried.wait(), lame_duck_s)
     finally:
+        await _stop(sites)
         for runner in runners:
             await runner.cleanup()
     if lifetime.failure is not None:
@@ -80,6 +83,16 @@ async def serve_until_told(
         return 1
     _log.info("ended")
     return 0
+
+
+async def _stop(sites: Sequence[Site]) -> None:
+    """Accepts no more connections, and lets those that were just accepted say what they want.
+
+    aiohttp would wait in vain for one whose handler has not begun when it is told to close.
+    """
+    for site in sites:
+        await site.stop()
+    await asyncio.sleep(SETTLE_S)
 
 
 def _heed_signals(lifetime: Lifetime) -> asyncio.Event:
