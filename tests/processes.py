@@ -54,21 +54,25 @@ class Service:
         self._stderr.seek(0)
         return self._stderr.read().decode()
 
-    def wait_for(self, event: str, *, times: int = 1, timeout_s: float = START_TIMEOUT_S) -> dict[str, Any]:
-        """The log line of this event, or of its second or third time; everything else may come in between.
+    def wait_for(self, event: str, *, times: int = 1) -> dict[str, Any]:
+        """The log line of this event, or of its second or third time; everything else may come in between."""
+        entry: dict[str, Any] = json.loads(self.wait_for_line(f'"event": "{event}"', times=times))
+        return entry
+
+    def wait_for_line(self, part: str, *, times: int = 1) -> str:
+        """The line that has this in it, or the second or third such.
 
         Raises AssertionError when the process ends or time runs out first.
         """
-        until = time.monotonic() + timeout_s
+        until = time.monotonic() + START_TIMEOUT_S
         with self._news:
             while True:
-                found = [line for line in self._lines if f'"event": "{event}"' in line]
+                found = [line for line in self._lines if part in line]
                 if len(found) >= times:
-                    entry: dict[str, Any] = json.loads(found[times - 1])
-                    return entry
+                    return found[times - 1]
                 left_s = until - time.monotonic()
                 if self._has_ended or left_s <= 0:
-                    raise AssertionError(f"no event {event!r}: {self._lines} {self.stderr()}")
+                    raise AssertionError(f"no line with {part!r}: {self._lines} {self.stderr()}")
                 self._news.wait(left_s)
 
     def memory_kib(self) -> int:
@@ -131,11 +135,6 @@ def running(module: str, *arguments: str, environment: Mapping[str, str] | None 
         service.close()
 
 
-def running_dispatcher(*arguments: str) -> contextlib.AbstractContextManager[Service]:
-    """A dispatcher of config/managers.yaml."""
-    return running("dispatcher", *arguments)
-
-
 def running_manager(
     database: Path, *arguments: str, hostname: str = "us-east-1.app.local"
 ) -> contextlib.AbstractContextManager[Service]:
@@ -159,8 +158,8 @@ def outcome(module: str, *arguments: str, environment: Mapping[str, str] | None 
 
 
 def command(module: str, arguments: tuple[str, ...]) -> list[str]:
-    """As a user types it."""
-    return [sys.executable, "-m", module, *arguments]
+    """As a user types it. `module` may hold a subcommand, as in "partyline up"."""
+    return [sys.executable, "-m", *module.split(), *arguments]
 
 
 def environment_with(more: Mapping[str, str]) -> dict[str, str]:
