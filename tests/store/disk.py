@@ -26,17 +26,17 @@ async def opened(
     *,
     clock: Clock | None = None,
     broken: Callable[[str], None] | None = None,
-    registry: CollectorRegistry | None = None,
+    resolution: int = RESOLUTION,
 ) -> AsyncIterator[SqliteStore]:
     """The store on this file. Fails the test when the disk is said to be broken and nobody listens for that."""
     failures: list[str] = []
     async with open_sqlite(
         path,
         area_codes=AREA_CODES,
-        resolution=RESOLUTION,
+        resolution=resolution,
         clock_ms=clock or Clock(),
         broken=broken or failures.append,
-        registry=registry or CollectorRegistry(),
+        registry=CollectorRegistry(),
     ) as store:
         yield store
     assert not failures
