@@ -37,6 +37,7 @@ class Database:
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            path = path.resolve()  # noqa: ASYNC240 - once; the lock has to be the same under every name of the file
             lock = _lock(path)
         except OSError as error:
             raise DatabaseError(f"can't use {path}: {error.strerror}.") from None
@@ -46,19 +47,16 @@ class Database:
             opened.append(_Connection(*args, **kwargs))
             return opened[0]
 
+        db = aiosqlite.connect(path, factory=connect, isolation_level=None, cached_statements=64)
         try:
-            db = await aiosqlite.connect(path, factory=connect, isolation_level=None, cached_statements=64)
-        except sqlite3.Error as error:
-            os.close(lock)
-            raise DatabaseError(f"can't open {path}: {error}.") from None
-        database = cls(path, lock, db, opened[0])
-        try:
+            await db
+            database = cls(path, lock, db, opened[0])
             await database._prepare(sorted(schema.glob("[0-9]*.sql")))  # noqa: ASYNC240 - a handful of files, once
-        except sqlite3.Error as error:
-            await database.close()
-            raise DatabaseError(f"{path} is not a sound Partyline database: {error}.") from None
-        except DatabaseError:
-            await database.close()
+        except BaseException as error:
+            await db.close()  # its thread would keep the process from ending
+            os.close(lock)
+            if isinstance(error, sqlite3.Error | UnicodeDecodeError):
+                raise unsound(path, error) from None
             raise
         return database
 
@@ -86,6 +84,10 @@ class Database:
             os.close(self._lock)
 
     async def _prepare(self, steps: Sequence[Path]) -> None:
+        [(application_id,)] = await self.read("PRAGMA application_id")
+        [(tables,)] = await self.read("SELECT count(*) FROM sqlite_schema")
+        if application_id != APPLICATION_ID and tables:
+            raise DatabaseError(f"{self.path} belongs to another program.")
         await self.read("PRAGMA journal_mode = WAL")
         # FULL syncs the log at each commit. With NORMAL a power cut loses what was acknowledged.
         for pragma in (
@@ -94,13 +96,9 @@ class Database:
             f"wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}",
         ):
             await self.read(f"PRAGMA {pragma}")
-        [(application_id,)] = await self.read("PRAGMA application_id")
-        [(tables,)] = await self.read("SELECT count(*) FROM sqlite_schema")
-        if application_id != APPLICATION_ID and tables:
-            raise DatabaseError(f"{self.path} belongs to another program.")
         [(damage,)] = await self.read("PRAGMA quick_check(1)")
         if damage != "ok":
-            raise DatabaseError(f"{self.path} is damaged: {damage}.")
+            raise DatabaseError(f"{self.path} is damaged: {_on_one_line(damage)}.")
         await self._migrate(steps)
 
     async def _migrate(self, steps: Sequence[Path]) -> None:
@@ -133,6 +131,15 @@ class _Connection(sqlite3.Connection):
             if self.in_transaction:
                 self.execute("ROLLBACK")
             raise
+
+
+def unsound(path: Path, error: Exception) -> DatabaseError:
+    """The one sentence for a file that can't be read as what it should be."""
+    return DatabaseError(f"{path} is not a sound Partyline database: {_on_one_line(str(error))}.")
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")
 
 
 def _lock(path: Path) -> int:

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -48,6 +49,8 @@ class _Workers:
         self._running: dict[int, tuple[int, float]] = {}  # process id -> number, when it started
         self._is_ending = False
         self._exit_code = 0
+        # Only the parent holds the writing end: when it dies, however it dies, its workers read the end of the pipe.
+        self._parent_lives, self._parent = os.pipe()
 
     def run(self) -> int:
         for signal_number in _PASSED_ON:
@@ -72,6 +75,10 @@ class _Workers:
         for process_id in self._running:
             os.kill(process_id, number)
 
+    def _end_with_parent(self) -> None:
+        os.read(self._parent_lives, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
     def _fork(self, number: int) -> None:
         sys.stdout.flush()
         # No signal between the fork and the child's own handlers: it would run the parent's.
@@ -86,6 +93,8 @@ class _Workers:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+        os.close(self._parent)
+        threading.Thread(target=self._end_with_parent, daemon=True).start()
         code = 1
         try:
             code = self._work(number)

@@ -10,6 +10,7 @@ import h3.api.basic_int as h3
 from chassis.geo import EARTH_RADIUS_KM, Point, unit_vector
 
 FINEST_RESOLUTION = 15  # H3's own
+_NO_CELL = 1 << 63  # an H3 index leaves the highest of its 64 bits free
 
 
 def snap(point: Point, resolution: int) -> int:
@@ -19,7 +20,12 @@ def snap(point: Point, resolution: int) -> int:
 
 
 def at_resolution(cell: int, resolution: int) -> int:
-    """The cell as if snapped at this resolution: coarser by its parent, finer by the child at its centre."""
+    """The cell as if snapped at this resolution: coarser by its parent, finer by the child at its centre.
+
+    Raises ValueError for what is no cell.
+    """
+    if not (0 < cell < _NO_CELL and h3.is_valid_cell(cell)):
+        raise ValueError(f"{cell} is no H3 cell")
     its_own: int = h3.get_resolution(cell)
     if its_own == resolution:
         return cell

@@ -1,6 +1,7 @@
 """The embedded store: parties in memory, decided one by one on the event loop, and SQLite as their durable log."""
 
 import secrets
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from chassis.codes import AreaCodes
-from chassis.database import Database
+from chassis.database import Database, unsound
 from chassis.errors import NotFound, Refusal, Unavailable, Unprocessable
 from chassis.geo import Point
 from chassis.group_commit import GroupCommit
@@ -197,8 +198,11 @@ async def open_sqlite(
     """
     database = await Database.open(path, _SCHEMA)
     try:
-        keys = await rows.load_keys(database, area_codes)
-        image = await rows.load(database, resolution)
+        try:
+            keys = await rows.load_keys(database, area_codes)
+            image = await rows.load(database, resolution)
+        except (sqlite3.Error, ValueError) as error:
+            raise unsound(path, error) from None
         store = SqliteStore(
             database, image, keys, area_codes=area_codes, clock_ms=clock_ms, broken=broken, registry=registry
         )
