@@ -70,11 +70,13 @@ async def test_sigterm_under_load_loses_nothing(tmp_path: Path) -> None:
             finished = await in_flight.reply()
             assert (finished.status, finished.header("connection")) == (201, "close")
             load.codes.append(finished.json()["party_code"])
-        await asyncio.gather(*clients)
         assert await asyncio.to_thread(service.wait) == 0
+        ended_at = time.monotonic()
+        await asyncio.gather(*clients)
         assert service.events()[-1]["event"] == "ended"
         assert service.stderr() == ""
     assert min(load.failed_at) >= told_at + LAME_DUCK_S, "a request failed before the lame duck was over"
+    assert ended_at - told_at < LAME_DUCK_S + 5, "somebody held up the end"
     assert not _size(f"{database}-wal"), "the write-ahead log isn't folded into the database"
     with sqlite3.connect(database) as db:
         kept = {str(code) for (code,) in db.execute("SELECT code FROM parties")}
