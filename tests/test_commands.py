@@ -70,19 +70,17 @@ def test_a_mistake_on_the_command_line_is_answered_with_one_sentence(
     assert complaint(module, *arguments, **environment) == said
 
 
-@pytest.mark.parametrize("module", ["dispatcher", "manager", "partyline up"])
+@pytest.mark.parametrize("module", ["dispatcher", "partyline up"])
 def test_a_roster_that_cannot_be_read_is_one_sentence(module: str, tmp_path: Path) -> None:
     config = tmp_path / "managers.yaml"
-    more = (*EAST, "--database", str(tmp_path / "x.db")) if module == "manager" else ()
-    assert str(config) in complaint(module, "--config", str(config), *more)
+    assert str(config) in complaint(module, "--config", str(config))
 
 
-@pytest.mark.parametrize("module", ["dispatcher", "manager"])
-def test_a_mistake_in_the_roster_is_named_by_file_line_and_field(module: str, tmp_path: Path) -> None:
+def test_a_mistake_in_the_roster_is_named_by_file_line_and_field(tmp_path: Path) -> None:
     config = tmp_path / "managers.yaml"
     config.write_text((ROOT / "config/managers.yaml").read_text().replace("lat: 38.13 ", "lat: north "))
-    more = (*EAST, "--database", str(tmp_path / "x.db")) if module == "manager" else ()
-    assert f"{config}:5: managers[0].lat: must be a number" in complaint(module, "--config", str(config), *more)
+    said = complaint("manager", *EAST, "--database", str(tmp_path / "x.db"), "--config", str(config))
+    assert said.startswith(f"{config}:5: managers[0].lat: must be a number from -90 to 90, not 'north'")
 
 
 def test_a_port_that_is_taken_is_one_sentence(taken_port: str, tmp_path: Path) -> None:
@@ -91,7 +89,6 @@ def test_a_port_that_is_taken_is_one_sentence(taken_port: str, tmp_path: Path) -
     assert complaint("dispatcher", "--port", "0", "--metrics-port", taken_port) == said
     manager = ("--port", taken_port, "--database", str(tmp_path / "x.db"))
     assert complaint("manager", *EAST, *manager) == said
-    assert complaint("partyline up", "--port", taken_port, "--data", str(tmp_path)) == said
 
 
 def test_a_host_that_is_not_ours_is_one_sentence() -> None:
@@ -110,7 +107,7 @@ def test_a_database_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
         ("file/x.db", "File exists"),
         ("file", "is not a"),
         ("other.db", "belongs to another program"),
-        ("", "director"),
+        ("", "database"),
     ):
         its = complaint("manager", *EAST, "--port", "0", "--database", str(tmp_path / name))
         assert said in its, name
@@ -128,7 +125,7 @@ def test_a_second_process_on_the_same_database_is_one_sentence(tmp_path: Path) -
         assert after.end() == 0
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["--port", "1"]])
+@pytest.mark.parametrize("arguments", [[], ["fly"]])
 def test_partyline_alone_says_how_it_is_used(arguments: list[str]) -> None:
     code, stdout, stderr = outcome("partyline", *arguments)
     assert (code, stdout) == (2, "")

@@ -17,14 +17,15 @@ HOSTNAMES = [manager.hostname for manager in read_roster(ROOT / "config/managers
 
 
 @contextlib.contextmanager
-def all_running(folder: Path) -> Iterator[dict[str, Service]]:
-    """The dispatcher and the managers of config/managers.yaml by name, each with its database in the folder."""
+def managers_running(folder: Path) -> Iterator[dict[str, Service]]:
+    """The managers of config/managers.yaml by name, each with its database in the folder."""
     with contextlib.ExitStack() as stack:
-        services = {DISPATCHER: stack.enter_context(running("dispatcher"))}
-        for hostname in HOSTNAMES:
-            database = folder / f"{hostname.partition('.')[0]}.db"
-            services[hostname] = stack.enter_context(running_manager(database, hostname=hostname))
-        yield services
+        yield {
+            hostname: stack.enter_context(
+                running_manager(folder / f"{hostname.partition('.')[0]}.db", hostname=hostname)
+            )
+            for hostname in HOSTNAMES
+        }
 
 
 @contextlib.asynccontextmanager
@@ -70,7 +71,8 @@ class Phone:
 
 
 async def test_a_party_lives_from_find_to_the_last_one_out(tmp_path: Path) -> None:
-    with all_running(tmp_path) as services:
+    with running("dispatcher") as dispatcher, managers_running(tmp_path) as managers:
+        services = {DISPATCHER: dispatcher, **managers}
         async with phone(services) as ask:
             # Lea, in Montreal, finds the manager that is nearest and starts a party there.
             url = await ask.nearest(45.50, -73.57)
@@ -119,19 +121,19 @@ async def test_regions_are_apart_and_all_of_it_outlives_a_restart(tmp_path: Path
     places = {"us-east-1": (38.1, -78.4), "ca-central-1": (45.5, -73.6), "eu-central-1": (50.1, 8.7)}
     codes: dict[str, str] = {}
     tokens: dict[str, str] = {}
-    with all_running(tmp_path) as services:
+    with managers_running(tmp_path) as services:
         async with phone(services) as ask:
             for region, (lat, lng) in places.items():
                 # One phone may sit in one party of each region.
                 made = await ask.post(
-                    f"{await ask.nearest(lat, lng)}/parties",
+                    f"http://{region}.app.local/parties",
                     {"device_id": "phone-1", "participant_name": region, "lat": lat, "lng": lng},
                 )
                 codes[region], tokens[region] = made["party_code"], made["token"]
         for service in services.values():
             assert service.end() == 0
     assert [codes[region][0] for region in places] == ["2", "4", "5"]
-    with all_running(tmp_path) as services:
+    with managers_running(tmp_path) as services:
         async with phone(services) as ask:
             for region, code in codes.items():
                 for asked in HOSTNAMES:

@@ -176,6 +176,12 @@ async def test_what_is_no_database_is_refused_and_left_alone(
     assert content(path) == before
 
 
+async def test_another_programs_database_is_refused_and_left_alone(path: Path, schema: Path) -> None:
+    before = made(path, bookmarks)
+    assert "another program" in await refusal(path, schema)
+    assert content(path) == before
+
+
 async def test_a_newer_schema_is_refused(path: Path, schema: Path) -> None:
     newer = schema / "0002_sizes.sql"
     newer.write_text("ALTER TABLE things ADD COLUMN size INTEGER;\n")
@@ -208,6 +214,14 @@ def rewrite(path: Path, damage: Callable[[bytearray], None]) -> None:
     path.write_bytes(file)
 
 
+@pytest.mark.parametrize("damage", [cut_short, blank_a_page, turn_a_pointer, garble_the_schema])
+async def test_a_damaged_file_is_refused(path: Path, schema: Path, damage: Callable[[bytearray], None]) -> None:
+    async with opened(path, schema) as database:
+        await database.write([(INSERT, [(f"{n:0100}",) for n in range(500)])])
+    rewrite(path, damage)
+    assert str(path) in await refusal(path, schema)
+
+
 async def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path, schema: Path) -> None:
     (tmp_path / "file").touch()
     assert "file" in await refusal(tmp_path / "file" / "things.db", schema)
@@ -218,6 +232,13 @@ async def test_no_second_connection_gets_the_file(path: Path, schema: Path) -> N
         assert "in use" in await refusal(path, schema)
     async with opened(path, schema):
         pass
+
+
+async def test_no_second_connection_gets_the_file_under_another_name(path: Path, schema: Path) -> None:
+    async with opened(path, schema):
+        link = path.parent / "link.db"
+        link.symlink_to(path)
+        assert "in use" in await refusal(link, schema)
 
 
 async def test_no_second_process_gets_the_file_until_the_first_is_gone(path: Path, schema: Path) -> None:
@@ -237,3 +258,16 @@ async def test_no_second_process_gets_the_file_until_the_first_is_gone(path: Pat
         await holder.wait()
     async with opened(path, schema) as database:
         assert await names(database) == ["by another process"]
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8, 13, 21, 34])
+async def test_an_open_that_is_cancelled_leaves_the_file_free(path: Path, schema: Path, turns: int) -> None:
+    opening = asyncio.create_task(Database.open(path, schema))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    opening.cancel()
+    [outcome] = await asyncio.gather(opening, return_exceptions=True)
+    if isinstance(outcome, Database):
+        await outcome.close()
+    async with opened(path, schema) as database:
+        assert await names(database) == []

@@ -36,13 +36,18 @@ LEADER_GONE = "DELETE FROM participants WHERE id = 0"
 EMPTY_PARTY = "DELETE FROM participants WHERE party_id = (SELECT min(id) FROM parties)"
 STRAYS = "DELETE FROM parties WHERE id = (SELECT min(id) FROM parties)"
 STRAYS_AT_THE_END = "DELETE FROM parties WHERE id = (SELECT max(id) FROM parties)"
+BAD_TEXT = "UPDATE parties SET name = CAST(x'ff' AS TEXT)"
+BAD_ATTRIBUTES = "UPDATE parties SET attributes = CAST(x'c3' AS TEXT)"
+NO_CELL = "UPDATE parties SET cell = 12345 WHERE discoverable"
+NEGATIVE_CELL = "UPDATE parties SET cell = -1 WHERE discoverable"
+STRANGE_KEY = "UPDATE keys SET name = 'area:north' WHERE name = 'area:457'"
 
 
 @pytest.mark.parametrize(
     "statement",
     [
         *(DEVICE_TWICE, DEVICE_TWICE_IN_A_PARTY, CODE_TWICE, COUNTER_BEHIND, LEADER_GONE),
-        *(EMPTY_PARTY, STRAYS, STRAYS_AT_THE_END),
+        *(EMPTY_PARTY, STRAYS, STRAYS_AT_THE_END, BAD_TEXT, BAD_ATTRIBUTES, NO_CELL, NEGATIVE_CELL, STRANGE_KEY),
     ],
     ids=[name for name, value in globals().items() if name.isupper() and isinstance(value, str)],
 )

@@ -1,0 +1,1 @@
+"""The OpenAPI documents held against the running services."""
