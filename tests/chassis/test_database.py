@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -262,6 +263,8 @@ async def test_no_second_process_gets_the_file_until_the_first_is_gone(path: Pat
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8, 13, 21, 34])
 async def test_an_open_that_is_cancelled_leaves_the_file_free(path: Path, schema: Path, turns: int) -> None:
+    await asyncio.to_thread(threading.active_count)  # the loop's own helper is there from now on
+    before = set(threading.enumerate())
     opening = asyncio.create_task(Database.open(path, schema))
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -271,3 +274,5 @@ async def test_an_open_that_is_cancelled_leaves_the_file_free(path: Path, schema
         await outcome.close()
     async with opened(path, schema) as database:
         assert await names(database) == []
+    for thread in set(threading.enumerate()) - before:  # one that stays keeps the process from ending
+        await asyncio.to_thread(thread.join)
