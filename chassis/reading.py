@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -53,7 +53,7 @@ def parse(body: bytes, kind: type[T]) -> T:
     try:
         value: T = decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise Malformed("bad_body", _sentence(error), field=_offending_field(body, kind)) from None
+        raise _invalid(body, kind, error) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Malformed("bad_json", "The body must be one JSON object in UTF-8.") from None
     except RecursionError:
@@ -108,27 +108,41 @@ def _too_large() -> TooLarge:
     return TooLarge("body_too_large", f"A body may hold up to {MAX_BODY_BYTES} bytes.")
 
 
-def _sentence(error: msgspec.ValidationError) -> str:
-    return f"{str(error).replace('`', '')}."
+def _invalid(body: bytes, kind: type[msgspec.Struct], error: msgspec.ValidationError) -> Malformed:
+    """Which field spoils the body, and what it must be: the description of its type where that has one."""
+    name, described = _offending_field(body, kind)
+    if name is not None and described is not None:
+        return Malformed("bad_body", f"{name} {described}.", field=name)
+    return Malformed("bad_body", f"{str(error).replace('`', '')}.", field=name)
 
 
-def _offending_field(body: bytes, kind: type[msgspec.Struct]) -> str | None:
-    """Which field spoils the body: msgspec says it in its message only, and messages aren't parsed here."""
+def _offending_field(body: bytes, kind: type[msgspec.Struct]) -> tuple[str | None, str | None]:
+    """msgspec names the field in its message only, and messages aren't parsed here."""
     try:
         raw = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, RecursionError):
-        return None
+        return None, None
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     for name in raw:
         if name not in fields:
-            return name[:64]
+            return name[:64], None
     for name, field in fields.items():
         if name not in raw:
             if field.required:
-                return name
+                return name, None
             continue
         try:
             msgspec.json.decode(raw[name], type=field.type)
         except (msgspec.DecodeError, RecursionError):
-            return name
+            return name, _description(field.type)
+    return None, None
+
+
+def _description(kind: object) -> str | None:
+    """What the field's type, or one that it is made of, says of itself."""
+    for part in get_args(kind):
+        if isinstance(part, msgspec.Meta):
+            return part.description
+        if (inner := _description(part)) is not None:
+            return inner
     return None

@@ -15,18 +15,34 @@ from manager.places import centre
 MAX_ATTRIBUTES_BYTES = 4096
 MAX_ATTRIBUTES_DEPTH = 8
 
-DeviceId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-# No control characters: names end up in other people's terminals and logs.
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
+# What names are made of: they end up in other people's terminals and logs, so no control characters, no line breaks and
+# nothing that turns the direction of the text around them.
+_UNFIT = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
+
+DeviceId = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=128, description="must be a string of 1 to 128 characters")
+]
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=64,
+        pattern=rf"^[^{_UNFIT}]*[^{_UNFIT}\s][^{_UNFIT}]*\Z",
+        description="must be 1 to 64 characters, not only spaces, and no control characters among them",
+    ),
+]
+Latitude = Annotated[float, msgspec.Meta(ge=-90, le=90, description="must be a number from -90 to 90")]
+Longitude = Annotated[float, msgspec.Meta(ge=-180, le=180, description="must be a number from -180 to 180")]
+Capacity = Annotated[int, msgspec.Meta(ge=1, le=1_000_000, description="must be a whole number from 1 on")]
 
 
 class CreateParty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device_id: DeviceId
     participant_name: Name | None = None
     name: Name | None = None
-    lat: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
-    lng: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
-    capacity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    lat: Latitude | None = None
+    lng: Longitude | None = None
+    capacity: Capacity | None = None
     discoverable: bool | None = None
     attributes: dict[str, Any] | None = None
 
