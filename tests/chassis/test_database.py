@@ -11,9 +11,20 @@ from pathlib import Path
 import pytest
 
 from chassis.database import APPLICATION_ID, Database, DatabaseError
+from tests.talking import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 INSERT = "INSERT INTO things (name) VALUES (?)"
+
+
+@pytest.fixture(autouse=True)
+async def no_thread_stays() -> AsyncIterator[None]:
+    """Whatever became of an open: a connection's thread that stays would keep the process from ending."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name.endswith("(_connection_worker_thread)"):
+            await asyncio.to_thread(thread.join, timeout=PATIENCE_S)
+            assert not thread.is_alive()
 
 
 @pytest.fixture
@@ -263,8 +274,6 @@ async def test_no_second_process_gets_the_file_until_the_first_is_gone(path: Pat
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8, 13, 21, 34])
 async def test_an_open_that_is_cancelled_leaves_the_file_free(path: Path, schema: Path, turns: int) -> None:
-    await asyncio.to_thread(threading.active_count)  # the loop's own helper is there from now on
-    before = set(threading.enumerate())
     opening = asyncio.create_task(Database.open(path, schema))
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -274,5 +283,3 @@ async def test_an_open_that_is_cancelled_leaves_the_file_free(path: Path, schema
         await outcome.close()
     async with opened(path, schema) as database:
         assert await names(database) == []
-    for thread in set(threading.enumerate()) - before:  # one that stays keeps the process from ending
-        await asyncio.to_thread(thread.join)

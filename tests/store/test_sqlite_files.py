@@ -1,5 +1,6 @@
 """A manager's database file: what a load refuses, and what time takes out of it."""
 
+import random
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from chassis.database import DatabaseError
 from manager.store import RECEIPT_MS, REST_MS
-from tests.store.disk import check_disk, opened
+from tests.store.disk import answers, check_disk, opened
 from tests.store.people import AREA_CODES, MONTREAL, Clock, create, device, join, leave, once, party_at
 
 ANN, BOB, CID = map(device, range(3))
@@ -63,6 +64,33 @@ async def test_a_file_that_breaks_a_rule_is_refused_in_one_sentence(tmp_path: Pa
         assert sentence.endswith(".")
         assert "\n" not in sentence
         assert "in use" not in sentence
+
+
+def damaged(sound: bytes, dice: random.Random) -> bytes:
+    file = bytearray(sound)
+    for _ in range(dice.choice([1, 1, 4, 32])):
+        at, length = dice.randrange(len(file)), dice.choice([1, 16, 512])
+        file[at : at + length] = dice.randbytes(len(file[at : at + length]))
+    return bytes(file)
+
+
+async def test_a_file_damaged_anywhere_is_loaded_or_refused_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    async with opened(path) as store:
+        codes = [(await create(store, device(n), place=MONTREAL, once=once(n))).code for n in range(5)]
+        await answers(join(store, codes[n % 5], device(100 + n)) for n in range(20))
+        await leave(store, codes[0], 0)
+    sound = path.read_bytes()
+    refusals = []
+    for seed in range(60):
+        path.write_bytes(damaged(sound, random.Random(seed)))
+        try:
+            async with opened(path):
+                pass
+        except DatabaseError as refusal:
+            refusals.append((seed, str(refusal)))
+    assert len(refusals) > 10, "the damage must strike"
+    assert [(seed, sentence) for seed, sentence in refusals if "\n" in sentence] == []
 
 
 async def test_keys_of_new_area_codes_are_made_and_those_of_lost_ones_kept(tmp_path: Path) -> None:
