@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent
 # From left to right; what stands together doesn't import each other.
 ORDERS = {
     "dispatcher": "nearest -> directory -> api -> settings -> app -> __main__",
-    "manager": "party codes places tokens -> store -> store.image -> store.rows -> store.sqlite -> parties -> wire -> api "
-    "-> settings -> app -> __main__",
+    "manager": "party codes places tokens -> store -> store.image -> store.rows -> store.sqlite -> parties -> wire "
+    "-> api -> settings -> app -> __main__",
 }
 # For a service that isn't among them: whatever has another name stands left of the store if it is pure, else right.
 SHELL = "store -> store.* -> * -> wire -> api -> live -> settings -> app -> __main__"
