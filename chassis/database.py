@@ -1,5 +1,6 @@
 """SQLite as every service uses it: one process, one connection, whole batches, nothing acknowledged unsynced."""
 
+import asyncio
 import fcntl
 import os
 import sqlite3
@@ -48,12 +49,15 @@ class Database:
             return opened[0]
 
         db = aiosqlite.connect(path, factory=connect, isolation_level=None, cached_statements=64)
+        connecting = asyncio.ensure_future(db)
         try:
-            await db
+            await asyncio.shield(connecting)
             database = cls(path, lock, db, opened[0])
             await database._prepare(sorted(schema.glob("[0-9]*.sql")))  # noqa: ASYNC240 - a handful of files, once
         except BaseException as error:
-            await db.close()  # its thread would keep the process from ending
+            # Its thread would keep the process from ending, also where this was cancelled before it had connected.
+            await asyncio.gather(connecting, return_exceptions=True)
+            await db.close()
             os.close(lock)
             if isinstance(error, sqlite3.Error | UnicodeDecodeError):
                 raise unsound(path, error) from None
