@@ -1,11 +1,12 @@
 """Who may do what: every role at every door. And what nobody gets to see."""
 
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.manager.asking import create, join, managing, remove
+from tests.manager.asking import CONFIG, create, join, managing, remove
 from tests.processes import running_manager
 from tests.talking import Reply, ask
 
@@ -37,6 +38,15 @@ CODES = {
     404: {"participant_not_found", "party_not_found"},
     400: {"bad_party_code"},
 }
+
+
+@pytest.fixture
+async def port(tmp_path: Path) -> AsyncIterator[int]:
+    """A manager with one area code, and so one key for all tokens: nothing but the party tells them apart."""
+    config = tmp_path / "managers.yaml"
+    config.write_text(CONFIG.read_text().replace("[200-299]", "[200]"))
+    async with managing(tmp_path / "manager.db", config=config) as its_port:
+        yield its_port
 
 
 async def scene(port: int) -> tuple[str, dict[str, str]]:
