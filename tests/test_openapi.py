@@ -1,5 +1,6 @@
 """The OpenAPI documents against the code: the same routes, refusals, bounds and versions, and examples that fit."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -85,6 +86,10 @@ def test_every_call_is_named_after_its_handler_or_uniquely(service: str) -> None
     assert len(set(names)) == len(names)
 
 
+def test_formats_are_checked_and_not_only_written_down() -> None:
+    assert document_of("manager").faults({"type": "string", "format": "date-time"}, "2026-11-21") != []
+
+
 @each_service
 def test_every_example_of_an_answer_keeps_its_schema(service: str) -> None:
     document = document_of(service)
@@ -113,6 +118,13 @@ def test_every_parameter_and_every_body_has_an_example_that_the_form_in_docs_can
             assert ("example" in parameter) == (parameter["name"] not in UNFILLED), (operation, parameter["name"])
         if "requestBody" in definition:
             assert operation in {where for where, *_ in document.body_examples()}
+
+
+@each_service
+def test_no_parameter_stands_where_swagger_ui_does_not_look(service: str) -> None:
+    # It shows the calls of a path without following the references beside them.
+    for path, item in document_of(service).root["paths"].items():
+        assert set(item) <= {"get", "post", "delete"}, path
 
 
 @each_service
@@ -161,6 +173,19 @@ def test_every_member_is_documented_with_its_bounds(struct: type[msgspec.Struct]
         assert documented["additionalProperties"] is False
         for name, member in ours["properties"].items():
             assert limits_of(document.flattened(documented["properties"][name])) == limits_of(member), name
+
+
+def test_a_name_takes_the_documented_characters_and_no_others() -> None:
+    documented = document_of("manager").root["components"]["schemas"]["Name"]["pattern"].removesuffix("$") + r"\Z"
+    decoder = msgspec.json.Decoder(wire.Name)
+    every = (character for number in range(0x3100) for character in (chr(number), f"a{chr(number)}"))
+    for text in every:
+        try:
+            decoder.decode(msgspec.json.encode(text))
+        except msgspec.ValidationError:
+            assert not re.search(documented, text), ascii(text)
+        else:
+            assert re.search(documented, text), ascii(text)
 
 
 def test_the_bounds_of_nearby_are_those_of_the_code() -> None:

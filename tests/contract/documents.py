@@ -44,9 +44,8 @@ class Document:
                     yield Operation(method.upper(), path), item[method]
 
     def parameters(self, operation: Operation) -> list[dict[str, Any]]:
-        """Those of the path and those of the method."""
-        item = self.root["paths"][operation.path]
-        listed = [*item.get("parameters", []), *item[operation.method.lower()].get("parameters", [])]
+        """Of its path, query and headers."""
+        listed = self.root["paths"][operation.path][operation.method.lower()].get("parameters", [])
         return [self.resolved(one) for one in listed]
 
     def responses(self, operation: Operation) -> dict[int, dict[str, Any]]:

@@ -63,7 +63,7 @@ def test_the_dispatcher_answers_as_documented_whatever_it_is_asked(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with running("dispatcher") as service:
-        done = trial(OPENAPI / "dispatcher.yaml", service.port, tmp_path, "--max-examples", "100")
+        done = trial(OPENAPI / "dispatcher.yaml", service.port, tmp_path, "--max-examples", "60")
     with capfd.disabled():
         assert_nothing_found(done, "dispatcher")
 
