@@ -94,6 +94,11 @@ class Service:
         self._reader.join(timeout_s)
         return code
 
+    def has_ended(self) -> bool:
+        """Whether it, and all that it has started, have ended."""
+        with self._news:
+            return self._has_ended
+
     def end(self) -> int:
         """Ends it at once but cleanly, as Ctrl-C does. Returns the exit code."""
         self.signal(signal.SIGINT)

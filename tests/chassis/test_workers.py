@@ -49,6 +49,15 @@ async def test_a_worker_that_dies_is_replaced() -> None:
         assert service.end() == 0
 
 
+def test_workers_end_when_whoever_started_them_is_killed() -> None:
+    with running("dispatcher", "--workers", "2") as service:
+        service.wait_for("listening", times=2)
+        service.kill()  # returns when nobody holds its standard output any more
+        assert service.has_ended()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", service.port))
+
+
 def test_a_worker_that_cannot_start_ends_them_all_with_its_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
