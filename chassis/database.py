@@ -13,6 +13,7 @@ import aiosqlite
 # "PLin": says whose file it is, so that another program's database is not migrated by mistake.
 APPLICATION_ID = 0x504C696E
 WAL_CHECKPOINT_PAGES = 4000
+BUSY_S = 1.0  # how long a commit waits for somebody who holds the file by hand
 
 Statement = tuple[str, Sequence[tuple[Any, ...]]]
 
@@ -48,7 +49,7 @@ class Database:
             opened.append(_Connection(*args, **kwargs))
             return opened[0]
 
-        db = aiosqlite.connect(path, factory=connect, isolation_level=None, cached_statements=64)
+        db = aiosqlite.connect(path, timeout=BUSY_S, factory=connect, isolation_level=None, cached_statements=64)
         connecting = asyncio.ensure_future(db)
         try:
             await asyncio.shield(connecting)

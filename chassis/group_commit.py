@@ -81,7 +81,8 @@ class GroupCommit(Generic[Batch]):
     def commit(self) -> asyncio.Future[None]:
         """A future that is done when `gathering`, and all before it, is on the disk.
 
-        It raises StorageFull when the disk is full and Unavailable when the outcome is unknown.
+        It raises StorageFull when the disk is full, Unavailable when another program holds the file or the outcome is
+        unknown.
         """
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
@@ -123,6 +124,8 @@ class GroupCommit(Generic[Batch]):
         if name == "SQLITE_FULL":
             self.is_full = True
             refusal = _storage_full
+        elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            refusal = _storage_busy
         elif isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
             # Our own mistake. SQLite has rolled back, so what is committed still stands.
             refusal = _rolled_back
@@ -150,6 +153,12 @@ class GroupCommit(Generic[Batch]):
 
 def _storage_full() -> Refusal:
     return StorageFull("storage_full", "The disk is full; nothing was changed.", retry_after_s=_RETRY_AFTER_S)
+
+
+def _storage_busy() -> Refusal:
+    return Unavailable(
+        "storage_busy", "Another program holds the database; nothing was changed.", retry_after_s=_RETRY_AFTER_S
+    )
 
 
 def _outcome_unknown() -> Refusal:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,22 @@ async def test_a_row_that_the_schema_refuses_spoils_its_batch_and_nothing_else(t
         )
         assert {type(one) for one in spoilt} == {RuntimeError}
         assert Contents.of(store.image) == before
+        await join(store, code, BOB)
+        await check_disk(store, tmp_path)
+
+
+async def test_while_another_program_holds_the_file_changes_are_refused_and_then_go_on(tmp_path: Path) -> None:
+    broken: list[str] = []
+    async with opened(tmp_path / "a.db", broken=broken.append) as store:
+        code = (await create(store, ANN)).code
+        before = Contents.of(store.image)
+        with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            refused = await answers([join(store, code, BOB), create(store, CID)])
+            other.execute("ROLLBACK")
+        assert [one.code for one in refused] == ["storage_busy"] * 2
+        assert Contents.of(store.image) == before
+        assert broken == []
         await join(store, code, BOB)
         await check_disk(store, tmp_path)
 
