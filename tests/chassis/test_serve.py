@@ -95,7 +95,7 @@ def test_sigint_and_a_second_signal_skip_the_lame_duck(signals: list[signal.Sign
         if len(signals) == 2:
             service.wait_for("lame duck")
             service.signal(signals[1])
-        assert service.wait(timeout_s=10) == 0
+        assert service.wait(timeout_s=30) == 0
         assert service.events()[-1]["event"] == "ended"
 
 
