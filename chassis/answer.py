@@ -10,7 +10,11 @@ from aiohttp.web_request import BaseRequest
 
 NO_STORE = "Cache-Control: no-store\r\n"  # on every answer about people and places
 
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
+    413: "Content Too Large",  # as RFC 9110 has them; Python's own depend on its version
+    422: "Unprocessable Content",
+}
+_STATUS_LINES = {status: f"HTTP/1.1 {status} {phrase}\r\n" for status, phrase in PHRASES.items()}
 _BODILESS = frozenset({204, 304})
 
 

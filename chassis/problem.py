@@ -9,7 +9,7 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import web
 
-from chassis.answer import NO_STORE, Answer, header
+from chassis.answer import NO_STORE, PHRASES, Answer, header
 from chassis.errors import Refusal
 
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
@@ -53,7 +53,7 @@ def problem(refusal: Refusal, request_id: str) -> Answer:
     """A refusal as RFC 9457 wants it, with the headers that go with it."""
     document: dict[str, object] = {
         "type": "about:blank",
-        "title": HTTPStatus(refusal.status).phrase,
+        "title": PHRASES[refusal.status],
         "status": refusal.status,
         "code": refusal.code,
         "detail": refusal.detail,
