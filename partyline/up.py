@@ -91,7 +91,7 @@ def _settings_of(kind: type[T], fixed: Mapping[str, Any]) -> T:
 
 
 def _database_of(settings: Settings, manager: Manager) -> Path:
-    return settings.data / f"{manager.hostname.partition('.')[0]}.db"
+    return settings.data / f"{manager.hostname.removesuffix('.localhost')}.db"
 
 
 def _welcome(settings: Settings, roster: Roster, port: int) -> str:
