@@ -64,10 +64,6 @@ class Answer(web.StreamResponse):
     async def write_eof(self, data: bytes = b"") -> None:  # noqa: ARG002 - aiohttp's signature
         self._eof_sent = True
 
-    @property
-    def body_length(self) -> int:
-        return len(self.payload)
-
 
 def header(name: str, value: str) -> str:
     """One header line. Raises ValueError for what would end the line early or can't be sent."""

@@ -13,6 +13,7 @@ import aiosqlite
 # "PLin": says whose file it is, so that another program's database is not migrated by mistake.
 APPLICATION_ID = 0x504C696E
 WAL_CHECKPOINT_PAGES = 4000
+ROOM_BYTES = 1024 * 1024
 BUSY_S = 1.0  # how long a commit waits for somebody who holds the file by hand
 
 Statement = tuple[str, Sequence[tuple[Any, ...]]]
@@ -78,6 +79,10 @@ class Database:
         self._connection.batch = statements
         await self._db.commit()
 
+    async def prove_room(self) -> None:
+        """Takes room on the disk and gives it back. Raises OSError when there is none."""
+        await asyncio.to_thread(_take_room, Path(f"{self.path}.room"))
+
     async def close(self) -> None:
         """Folds the write-ahead log into the file and gives it up."""
         try:
@@ -138,6 +143,16 @@ class _Connection(sqlite3.Connection):
             raise
 
 
+def _take_room(path: Path) -> None:
+    """A commit of a page or two may still find room where the next party doesn't."""
+    try:
+        with path.open("wb") as file:
+            file.write(bytes(ROOM_BYTES))
+            os.fsync(file.fileno())
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def unsound(path: Path, error: Exception) -> DatabaseError:
     """The one sentence for a file that can't be read as what it should be."""
     return DatabaseError(f"{path} is not a sound Partyline database: {_on_one_line(str(error))}.")
@@ -152,6 +167,8 @@ def _lock(path: Path) -> int:
     descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # It will hold keys, so it is nobody else's to read; SQLite makes its other files with the same mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except BlockingIOError:
         os.close(descriptor)
         raise DatabaseError(f"{path} is in use by another process.") from None

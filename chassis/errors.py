@@ -1,4 +1,4 @@
-"""Refusals: every way in which a service says no. Rules raise them, chassis/http.py translates them once."""
+"""Refusals: every way in which a service says no. Rules raise them, chassis/problem.py translates them once."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar

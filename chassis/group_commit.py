@@ -23,7 +23,8 @@ class GroupCommit(Generic[Batch]):
 
     Callers put what they decided into `gathering` and await `commit()`. `committed` is called with each batch that has
     reached the disk, before anyone is answered; `forgotten` when everything pending has been refused; `broken` when
-    nobody knows what is on the disk, so that the process must end and load afresh.
+    nobody knows what is on the disk, so that the process must end and load afresh. After a full disk `is_full` stays
+    set until the owner has proved that there is room.
     """
 
     def __init__(
@@ -51,12 +52,12 @@ class GroupCommit(Generic[Batch]):
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
         self._sizes = Histogram(
-            "partyline_commit_batch_changes",
-            "Changes that reached the disk together.",
+            "partyline_commit_batch_size",
+            "Answers that waited for the same commit.",
             buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
             registry=registry,
         )
-        depth = Gauge("partyline_commit_queue_depth", "Changes that wait for the disk.", registry=registry)
+        depth = Gauge("partyline_commit_queue_depth", "Answers that wait for the disk.", registry=registry)
         depth.set_function(lambda: len(self._waiting) + len(self._in_flight))
 
     def start(self) -> None:
@@ -108,7 +109,6 @@ class GroupCommit(Generic[Batch]):
 
     def _show(self, batch: Batch) -> None:
         """The batch is on the disk: tell first, then answer."""
-        self.is_full = False
         try:
             self._committed(batch)
         except Exception as error:  # a bug of ours; memory and disk no longer agree
@@ -122,7 +122,6 @@ class GroupCommit(Generic[Batch]):
         name = getattr(error, "sqlite_errorname", "")
         refusal: Callable[[], Exception]
         if name == "SQLITE_FULL":
-            self.is_full = True
             refusal = _storage_full
         elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             refusal = _storage_busy
@@ -132,7 +131,9 @@ class GroupCommit(Generic[Batch]):
         else:
             self._is_broken = True
             refusal = _outcome_unknown
-        _log.error("commit failed", error=type(error).__name__, sqlite=name)
+        if not self.is_full:  # then it is known, and would be said with every request
+            _log.error("commit failed", error=type(error).__name__, sqlite=name)
+        self.is_full = name == "SQLITE_FULL"
         everyone = self._in_flight + self._waiting
         self._waiting = []
         self._wake.clear()

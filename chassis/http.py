@@ -114,5 +114,5 @@ async def _nowhere(request: web.Request) -> Answer:
             allowed |= (await resource.resolve(request))[1]
     if allowed:
         methods = ", ".join(sorted(allowed))
-        raise MethodNotAllowed("method_not_allowed", f"This path takes {methods}.", extra={"allow": methods})
+        raise MethodNotAllowed("method_not_allowed", f"This path takes {methods}.", allow=methods)
     raise NotFound("not_found", "Nothing is at this path.")

@@ -27,9 +27,13 @@ os.register_at_fork(after_in_child=_draw_prefix)  # workers would otherwise all 
 
 
 class MethodNotAllowed(Refusal):
-    """The path is there, the method isn't; `extra["allow"]` lists those that are."""
+    """The path is there, the method isn't. `allow` lists those that are."""
 
     status = 405
+
+    def __init__(self, code: str, detail: str, *, allow: str) -> None:
+        super().__init__(code, detail)
+        self.allow = allow
 
 
 class Unexpected(Refusal):
@@ -38,7 +42,7 @@ class Unexpected(Refusal):
     status = 500
 
 
-def request_id_of(request: web.Request) -> str:
+def request_id_of(request: web.BaseRequest) -> str:
     """The client's own id if it is well-formed, else a new one."""
     given = request.headers.get("X-Request-Id")
     return given if given is not None and _WELL_FORMED_ID.fullmatch(given) else new_request_id()
@@ -61,10 +65,9 @@ def problem(refusal: Refusal, request_id: str) -> Answer:
     }
     if refusal.field is not None:
         document["field"] = refusal.field
-    extra = dict(refusal.extra)
     lines = NO_STORE
     if isinstance(refusal, MethodNotAllowed):
-        lines += header("Allow", str(extra.pop("allow")))
+        lines += header("Allow", refusal.allow)
     if refusal.status == HTTPStatus.UNAUTHORIZED:
         lines += header("WWW-Authenticate", "Bearer")
     if refusal.retry_after_s is not None:
@@ -72,7 +75,7 @@ def problem(refusal: Refusal, request_id: str) -> Answer:
     if refusal.location is not None:
         lines += header("Location", refusal.location)
     answer = Answer(
-        msgspec.json.encode(document | extra),
+        msgspec.json.encode({**document, **refusal.extra}),
         status=refusal.status,
         content_type="application/problem+json",
         headers=lines,

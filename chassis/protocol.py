@@ -11,7 +11,7 @@ from aiohttp.web_request import BaseRequest
 
 from chassis.answer import Answer
 from chassis.errors import Malformed, NotFound, Refusal
-from chassis.problem import Unexpected, new_request_id, problem
+from chassis.problem import Unexpected, new_request_id, problem, request_id_of
 
 # Longer than any proxy keeps an idle connection (nginx: 60 s), so that the proxy is always the one to close.
 KEEP_ALIVE_S = 75.0
@@ -82,9 +82,10 @@ class _Protocol(web.RequestHandler):
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         """aiohttp itself refuses what it can't route at all, as `OPTIONS *` and `Expect: surprise`."""
         if isinstance(resp, web.HTTPException):
-            expected = resp.status == HTTPStatus.EXPECTATION_FAILED
-            refusal = _ExpectationFailed("expectation_failed", "Only 100-continue can be expected here.")
-            resp = problem(refusal if expected else NotFound("not_found", "Nothing is at this path."), new_request_id())
+            refusal: Refusal = NotFound("not_found", "Nothing is at this path.")
+            if resp.status == HTTPStatus.EXPECTATION_FAILED:
+                refusal = _ExpectationFailed("expectation_failed", "Only 100-continue can be expected here.")
+            resp = problem(refusal, request_id_of(request))
         return super().finish_response(request, resp, start_time)
 
     def log_exception(self, *_: object, **kwargs: object) -> None:

@@ -120,7 +120,7 @@ def _offending_field(body: bytes, kind: type[msgspec.Struct]) -> tuple[str | Non
     """msgspec names the field in its message only, and messages aren't parsed here."""
     try:
         raw = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None, None
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     for name in raw:
@@ -133,7 +133,7 @@ def _offending_field(body: bytes, kind: type[msgspec.Struct]) -> tuple[str | Non
             continue
         try:
             msgspec.json.decode(raw[name], type=field.type)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return name, _description(field.type)
     return None, None
 

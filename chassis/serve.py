@@ -64,7 +64,7 @@ async def serve_until_told(
             await runner.setup()
         if not lifetime.end.is_set():  # told to end while loading: nobody has been asked to come here yet
             for runner, its_port in ports:
-                sites.append(Site(runner, host, its_port, reuse_port=reuse_port))
+                sites.append(Site(runner, host, its_port, reuse_port=reuse_port and its_port == port))
                 await _listen(sites[-1])
             bound_port = int(runners[0].addresses[0][1])
             _log.info("listening", host=host, port=bound_port)
@@ -128,7 +128,7 @@ async def _listen(site: Site) -> None:
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
-    except ImportError:  # Windows, where there is none
+    except ImportError:  # it has no build for this machine
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return factory

@@ -1,5 +1,6 @@
 """Several processes on one port: the kernel spreads connections over all that listen with SO_REUSEPORT."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -73,7 +74,8 @@ class _Workers:
     def _pass_on(self, number: int, _: FrameType | None) -> None:
         self._is_ending = True
         for process_id in self._running:
-            os.kill(process_id, number)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(process_id, number)
 
     def _end_with_parent(self) -> None:
         os.read(self._parent_lives, 1)

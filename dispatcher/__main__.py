@@ -14,6 +14,7 @@ from dispatcher.app import dispatcher_app
 from dispatcher.settings import Settings
 
 PROG = "python -m dispatcher"
+_LAST_PORT = 65535
 
 
 async def serve(settings: Settings, roster: Roster) -> int:
@@ -39,12 +40,20 @@ def main() -> int:
         roster = read_roster(settings.config)
         if settings.workers == 1:
             return run(lambda: serve(settings, roster), prog=PROG)
+        _check_ports(settings)
         with reserve(settings.host, settings.port) as holder:
             shared = replace(settings, port=holder.getsockname()[1])
             return supervise(shared.workers, lambda number: _work(shared, roster, number))
     except (RosterError, StartError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
+
+
+def _check_ports(settings: Settings) -> None:
+    """Workers share their port in silence, so a metrics port among them would take its requests. Raises StartError."""
+    ports = range(settings.metrics_port, settings.metrics_port + settings.workers)
+    if settings.metrics_port and (settings.port in ports or ports[-1] > _LAST_PORT):
+        raise StartError(f"the workers' metrics ports {ports[0]}-{ports[-1]} must be free ports other than --port.")
 
 
 def _work(settings: Settings, roster: Roster, number: int) -> int:

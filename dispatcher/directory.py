@@ -1,4 +1,4 @@
-"""Everything the dispatcher answers, worked out once per roster: an immutable whole that is swapped when it changes."""
+"""Everything the dispatcher answers, worked out once per roster: a whole, to be swapped as one."""
 
 from datetime import datetime
 

@@ -1,6 +1,5 @@
 """The manager's HTTP: a handler parses, calls and answers."""
 
-import hashlib
 import re
 from urllib.parse import urljoin
 
@@ -8,13 +7,13 @@ from aiohttp import web
 
 from chassis.answer import NO_STORE, Answer, header
 from chassis.codes import area_code_of, parse_party_code
-from chassis.errors import Elsewhere, Malformed, NotFound
+from chassis.errors import Elsewhere, Malformed
 from chassis.geo import Point
 from chassis.http import answer, bearer_token
 from chassis.reading import number, parse, query, read_bytes, whole_number
 from chassis.roster import Manager, Roster
 from manager.parties import Membership, Parties
-from manager.store import Once
+from manager.party import participant_not_found
 from manager.wire import (
     CreateParty,
     JoinParty,
@@ -45,19 +44,20 @@ routes = web.RouteTableDef()
 @routes.post("/parties")
 async def create_party(request: web.Request) -> Answer:
     query(request, _NO_WORDS)
-    body = await read_bytes(request)
-    wanted = parse(body, CreateParty)
-    membership = await request.app[PARTIES].create(wanted.device_id, wanted.wish(), _once(request, body))
+    wanted = parse(await read_bytes(request), CreateParty)
+    key = _idempotency_key(request)
+    membership = await request.app[PARTIES].create(wanted.device_id, wanted.wish(), key)
     return _seated(membership, status=201)
 
 
 @routes.post("/parties/{code}/participants")
 async def join_party(request: web.Request) -> Answer:
     query(request, _NO_WORDS)
-    body = await read_bytes(request)
-    wanted = parse(body, JoinParty)
+    wanted = parse(await read_bytes(request), JoinParty)
     code = await _code_of(request)
-    membership = await request.app[PARTIES].join(code, wanted.device_id, wanted.participant_name, _once(request, body))
+    membership = await request.app[PARTIES].join(
+        code, wanted.device_id, wanted.participant_name, _idempotency_key(request)
+    )
     return _seated(membership, status=201 if membership.is_new else 200)
 
 
@@ -95,7 +95,7 @@ async def remove_participant(request: web.Request) -> Answer:
     code = await _code_of(request)
     text = request.match_info["participant_id"]
     if not _PARTICIPANT_ID.fullmatch(text):
-        raise NotFound("participant_not_found", "Nobody with this id is in the party.")
+        raise participant_not_found()
     await request.app[PARTIES].remove(code, int(text), bearer_token(request))
     return Answer(status=204, headers=NO_STORE)
 
@@ -123,19 +123,11 @@ async def _code_of(request: web.Request) -> int:
     )
 
 
-def _once(request: web.Request, body: bytes) -> Once | None:
-    """The request's Idempotency-Key, with a hash that tells this request from others. Raises Malformed."""
+def _idempotency_key(request: web.Request) -> str | None:
     key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         raise Malformed("bad_idempotency_key", "An Idempotency-Key is 1 to 128 visible ASCII characters.")
-    what = request.rel_url.raw_path.encode() + b"\0" + body
-    return Once(_digest(key.encode()), _digest(what))
-
-
-def _digest(text: bytes) -> bytes:
-    return hashlib.blake2b(text, digest_size=16).digest()
+    return key
 
 
 def _seated(membership: Membership, *, status: int) -> Answer:

@@ -1,17 +1,13 @@
 """A manager wired together: roster, store, parties, routes."""
 
-import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
 
 from chassis.database import DatabaseError
-from chassis.errors import Refusal
 from chassis.http import new_app
 from chassis.lifetime import Lifetime
 from chassis.roster import Roster
@@ -23,10 +19,6 @@ from manager.settings import Settings
 from manager.store.sqlite import SqliteStore, open_sqlite
 
 OPENAPI = Path(__file__).parent.parent / "openapi" / "manager.yaml"
-SWEEP_INTERVAL_S = 60.0
-FULL_DISK_INTERVAL_S = 2.0
-
-_log = structlog.get_logger()
 
 
 def manager_app(settings: Settings, roster: Roster, lifetime: Lifetime) -> web.Application:
@@ -65,8 +57,7 @@ def manager_app(settings: Settings, roster: Roster, lifetime: Lifetime) -> web.A
                 stores.append(store)
                 _show(store, registry)
                 app[PARTIES] = _parties(store, settings)
-                async with _kept(store):
-                    yield
+                yield
         except DatabaseError as error:
             raise StartError(str(error)) from None
 
@@ -87,29 +78,6 @@ def _parties(store: SqliteStore, settings: Settings) -> Parties:
 def clock_ms() -> int:
     """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
-
-
-@contextlib.asynccontextmanager
-async def _kept(store: SqliteStore) -> AsyncIterator[None]:
-    keeper = asyncio.create_task(_keep_house(store), name="housekeeping")
-    try:
-        yield
-    finally:
-        keeper.cancel()
-        await asyncio.gather(keeper, return_exceptions=True)
-
-
-async def _keep_house(store: SqliteStore) -> None:
-    """Drops what has expired once a minute; while the disk is full, tries whether it has room again."""
-    next_sweep = 0.0
-    while True:
-        with contextlib.suppress(Refusal):  # the disk is still full, or has failed and the process ends
-            if store.unwritable():
-                await store.prove_writable()
-            elif time.monotonic() >= next_sweep:
-                next_sweep = time.monotonic() + SWEEP_INTERVAL_S
-                await store.sweep()
-        await asyncio.sleep(FULL_DISK_INTERVAL_S)
 
 
 def _show(store: SqliteStore, registry: CollectorRegistry) -> None:

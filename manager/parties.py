@@ -1,7 +1,10 @@
 """One method per thing that a user can do. Each loads, decides by a rule and records through the store, in one step."""
 
+import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
+
+import msgspec
 
 from chassis.codes import area_code_of
 from chassis.errors import Malformed, NotFound
@@ -9,7 +12,7 @@ from chassis.geo import Point
 from manager import party as rules
 from manager.party import Created, Participant, Party
 from manager.places import snap
-from manager.store import Decision, Once, Outcome, Store
+from manager.store import Decision, Once, Outcome, Store, party_not_found
 from manager.tokens import device_hash, invalid, participant_of, token_for
 
 
@@ -52,8 +55,8 @@ class Parties:
         self._default_capacity = default_capacity
         self._max_capacity = max_capacity
 
-    async def create(self, device_id: str, wish: Wish, once: Once | None = None) -> Membership:
-        """Starts a party that the device leads; it leaves the one it was in.
+    async def create(self, device_id: str, wish: Wish, key: str | None = None) -> Membership:
+        """Starts a party that the device leads; it leaves the one it was in. `key` is the client's Idempotency-Key.
 
         Raises Malformed, Unavailable `no_codes_left`, Unprocessable `idempotency_key_reused`, StorageFull.
         """
@@ -68,6 +71,7 @@ class Parties:
             )
         cell = None if wish.place is None else snap(wish.place, self._resolution)
         now_ms = self._clock_ms()
+        once = _once(key, "create", device, wish._replace(place=None), cell)
 
         def founding(party_id: int, code: int, other: Party | None) -> Decision:
             party = Party(
@@ -88,15 +92,14 @@ class Parties:
 
         return self._membership(await self._store.create(device, founding, once))
 
-    async def join(
-        self, code: int, device_id: str, participant_name: str | None, once: Once | None = None
-    ) -> Membership:
+    async def join(self, code: int, device_id: str, participant_name: str | None, key: str | None = None) -> Membership:
         """A seat for the device, which leaves the party it was in; the seat that it has already if it has one.
 
         Raises NotFound, Conflict `party_full`, Locked, Unprocessable `idempotency_key_reused`, StorageFull.
         """
         device = device_hash(self._store.keys.device, device_id)
         now_ms = self._clock_ms()
+        once = _once(key, "join", code, device, participant_name)
 
         def rule(party: Party, other: Party | None) -> Decision:
             if other is not None and other.id == party.id:
@@ -123,7 +126,7 @@ class Parties:
         """The party with this code. Raises NotFound."""
         party = await self._store.party(code)
         if party is None:
-            raise NotFound("party_not_found", "No party has this code.")
+            raise party_not_found()
         return party
 
     async def has(self, code: int) -> bool:
@@ -151,3 +154,14 @@ class Parties:
     def _membership(self, outcome: Outcome) -> Membership:
         token = token_for(self._store.keys.area[area_code_of(outcome.code)], outcome.party_id, outcome.participant_id)
         return Membership(outcome.code, outcome.participant_id, token, outcome.party, outcome.is_new)
+
+
+def _once(key: str | None, *request: Wish | str | int | bytes | None) -> Once | None:
+    """The key and what it came with, as hashes. Devices and places go in as they are kept, never as they were sent."""
+    if key is None:
+        return None
+    return Once(_digest(key.encode()), _digest(msgspec.msgpack.encode(request)))
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.blake2b(text, digest_size=16).digest()

@@ -87,6 +87,11 @@ class Closed(msgspec.Struct, frozen=True):
 Event = Created | Joined | Left | LeaderPromoted | Closed
 
 
+def participant_not_found() -> NotFound:
+    """The refusal for an id that nobody in the party has."""
+    return NotFound("participant_not_found", "Nobody with this id is in the party.")
+
+
 def join(party: Party, *, device: bytes, name: str | None, at_ms: int) -> list[Event]:
     """The next seat for a device that has none here. Raises Locked, Conflict."""
     if party.locked:
@@ -102,7 +107,7 @@ def leave(party: Party, participant_id: int, reason: Reason) -> list[Event]:
     Raises NotFound.
     """
     if party.participant(participant_id) is None:
-        raise NotFound("participant_not_found", "Nobody with this id is in the party.")
+        raise participant_not_found()
     successor = next((one for one in party.participants if one.id != participant_id), None)
     if successor is None:
         return [Left(participant_id, reason), Closed()]
@@ -116,7 +121,7 @@ def remove(party: Party, participant_id: int, *, by: int) -> list[Event]:
     if by == participant_id:
         return leave(party, participant_id, "left")
     if party.participant(participant_id) is None:
-        raise NotFound("participant_not_found", "Nobody with this id is in the party.")
+        raise participant_not_found()
     if by != party.leader_id:
         raise Forbidden("not_allowed", "Only the leader can send somebody else away.")
     return leave(party, participant_id, "kicked")

@@ -23,5 +23,5 @@ class Settings:
     discovery_resolution: int = setting(
         "H3 resolution of the places that are kept; 8 is about 0.7 square km", default=8, read=whole(0, 15)
     )
-    default_capacity: int = setting("seats of a party whose creator doesn't say", default=50, read=whole(1, 1_000_000))
-    max_capacity: int = setting("most seats that a creator can ask for", default=500, read=whole(1, 1_000_000))
+    default_capacity: int = setting("seats of a party whose creator doesn't say", default=50, read=whole(1, 10_000))
+    max_capacity: int = setting("most seats that a creator can ask for", default=500, read=whole(1, 10_000))

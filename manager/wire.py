@@ -33,7 +33,7 @@ Name = Annotated[
 ]
 Latitude = Annotated[float, msgspec.Meta(ge=-90, le=90, description="must be a number from -90 to 90")]
 Longitude = Annotated[float, msgspec.Meta(ge=-180, le=180, description="must be a number from -180 to 180")]
-Capacity = Annotated[int, msgspec.Meta(ge=1, le=1_000_000, description="must be a whole number from 1 on")]
+Capacity = Annotated[int, msgspec.Meta(ge=1, le=10_000, description="must be a whole number from 1 to 10000")]
 
 
 class CreateParty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

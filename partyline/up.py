@@ -1,7 +1,8 @@
 """`partyline up`: a dispatcher and all managers of a roster in one process, on one address, told apart by Host."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,10 +80,30 @@ def _app(settings: Settings, roster: Roster, lifetime: Lifetime) -> web.Applicat
         "metrics_port": 0,
     }
     app = dispatcher_app(_settings_of(DispatcherSettings, {**ours, "workers": 1}), roster, lifetime)
+    managers = {}
     for manager in roster.managers:
         its = {"hostname": manager.hostname, "database": _database_of(settings, manager)}
-        app.add_domain(manager.hostname, manager_app(_settings_of(ManagerSettings, ours | its), roster, lifetime))
+        managers[manager.hostname] = manager_app(_settings_of(ManagerSettings, ours | its), roster, lifetime)
+    app.cleanup_ctx.append(_together(managers.values()))
+    for hostname, its_app in managers.items():
+        app.add_domain(hostname, its_app)
     return app
+
+
+def _together(managers: Collection[web.Application]) -> Callable[[web.Application], AsyncIterator[None]]:
+    """The managers' databases as one context of the whole: when one can't be opened, aiohttp closes only that."""
+    contexts: list[tuple[web.Application, Any]]  # Any: aiohttp takes generators and context managers alike
+    contexts = [(manager, context) for manager in managers for context in manager.cleanup_ctx]
+    for manager in managers:
+        manager.cleanup_ctx.clear()
+
+    async def together(_: web.Application) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for manager, context in contexts:
+                await stack.enter_async_context(asynccontextmanager(context)(manager))
+            yield
+
+    return together
 
 
 def _settings_of(kind: type[T], fixed: Mapping[str, Any]) -> T:

@@ -41,6 +41,18 @@ def complaint(module: str, *arguments: str, **environment: str) -> str:
             {"PARTYLINE_PORT": "http"},
             "PARTYLINE_PORT must be a whole number from 0 to 65535, not 'http'; see --help.",
         ),
+        (
+            "dispatcher",
+            ["--workers", "3", "--port", "18101", "--metrics-port", "18100"],
+            {},
+            "the workers' metrics ports 18100-18102 must be free ports other than --port.",
+        ),
+        (
+            "dispatcher",
+            ["--workers", "4", "--metrics-port", "65534"],
+            {},
+            "the workers' metrics ports 65534-65537 must be free ports other than --port.",
+        ),
         ("manager", ["--database", "x.db"], {}, "--hostname (or PARTYLINE_HOSTNAME) is missing; see --help."),
         ("manager", [*EAST], {}, "--database (or PARTYLINE_DATABASE) is missing; see --help."),
         (
@@ -60,7 +72,7 @@ def complaint(module: str, *arguments: str, **environment: str) -> str:
             "partyline up",
             [],
             {"PARTYLINE_MAX_CAPACITY": "lots"},
-            "PARTYLINE_MAX_CAPACITY must be a whole number from 1 to 1000000, not 'lots'; see --help.",
+            "PARTYLINE_MAX_CAPACITY must be a whole number from 1 to 10000, not 'lots'; see --help.",
         ),
     ],
 )

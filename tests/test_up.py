@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Service, running
+from tests.processes import Service, outcome, running
 from tests.talking import Reply, ask
 
 MANAGERS = ["us-east-1", "ca-central-1", "eu-central-1"]
@@ -97,3 +97,12 @@ async def test_all_of_it_is_a_lame_duck_at_once(tmp_path: Path) -> None:
             assert (ready.refusal(), ready.header("connection")) == ((503, "not_ready"), "close")
         service.signal(signal.SIGINT)
         assert service.wait() == 0
+
+
+def test_one_bad_database_ends_all_of_it_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "ca-central-1.db").write_bytes(b"no database" * 100)
+    code, _, complaint = outcome("partyline up", "--port", "0", "--data", str(tmp_path))
+    assert code == 2
+    assert complaint.count("\n") == 1
+    assert "ca-central-1.db is not a sound Partyline database: file is not a database." in complaint
+    assert unfolded_logs(tmp_path) == []

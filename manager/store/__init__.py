@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from chassis.errors import NotFound, Unprocessable
 from chassis.geo import Point
 from manager.party import Event, Party
 
@@ -18,6 +19,10 @@ RECEIPT_MS = 24 * 3600 * 1000
 """How long an idempotency key is remembered."""
 
 MAX_RECEIPTS = 1_000_000
+"""How many idempotency keys are remembered; past that the oldest goes first."""
+
+MAX_CODES = 2_000_000
+"""How many parties live or have lived within the time that a code rests; more than memory should hold."""
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -57,6 +62,19 @@ Rule = Callable[[Party, Party | None], Decision]
 
 Founding = Callable[[int, int, Party | None], Decision]
 """Given the new party's id and code, and the party the device sits in. Its first event is a Created."""
+
+
+def party_not_found() -> NotFound:
+    """The refusal for codes that nobody has, alike for unknown, closed and expired ones."""
+    return NotFound("party_not_found", "No party has this code.")
+
+
+def idempotency_key_reused() -> Unprocessable:
+    """The refusal for a key that came with another request before."""
+    return Unprocessable(
+        "idempotency_key_reused",
+        "This Idempotency-Key came with another request before; use a new key for a new request.",
+    )
 
 
 class Store(Protocol):

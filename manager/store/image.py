@@ -11,7 +11,7 @@ import msgspec
 
 from manager.party import Closed, Created, Event, Joined, Left, Participant, Party, evolve
 from manager.places import Places
-from manager.store import RECEIPT_MS, REST_MS
+from manager.store import MAX_RECEIPTS, RECEIPT_MS, REST_MS
 
 # Expired receipts and codes leave in portions, so that no batch is held up by a day's worth of them.
 _SWEEP_PORTION = 5_000
@@ -68,7 +68,8 @@ class Batch:
 class Image:
     """One event loop's view of the database: decide on `newest_` values, `record`, then `apply` or `forget`."""
 
-    def __init__(self, resolution: int) -> None:
+    def __init__(self, resolution: int, *, max_receipts: int = MAX_RECEIPTS) -> None:
+        self._max_receipts = max_receipts
         self.parties: dict[int, Party] = {}  # by code
         self.devices: dict[bytes, int] = {}
         self.receipts: dict[bytes, Receipt] = {}  # oldest first
@@ -109,10 +110,17 @@ class Image:
 
     def is_taken(self, code: int, now_ms: int) -> bool:
         """Whether a party lives under the code, or has within the last 24 hours."""
-        if code in self.parties or code in self._newest_parties:
+        if code in self.parties:
+            return True
+        if code in self._newest_parties:
+            self.rests_on_pending = True
             return True
         rest = self.rests.get(code)
         return rest is not None and now_ms - rest.closed_at_ms < REST_MS
+
+    def code_count(self) -> int:
+        """How many codes are taken, or were until a short while ago."""
+        return len(self.parties) + len(self._newest_parties) + len(self.rests)
 
     def new_party_id(self, batch: Batch) -> int:
         """An id that was never used; the counter goes to disk with the batch."""
@@ -156,6 +164,9 @@ class Image:
         expired = self.receipts.get(receipt.key)
         if expired is not None:
             batch.expired_receipts.append(expired)
+        excess = len(self.receipts) + len(self._newest_receipts) + 1 - self._max_receipts
+        if 0 < excess <= len(self.receipts):
+            batch.expired_receipts += islice(self.receipts.values(), excess - 1, excess)
         batch.receipts[receipt.key] = self._newest_receipts[receipt.key] = receipt
 
     def sweep(self, batch: Batch, now_ms: int) -> bool:

@@ -1,26 +1,31 @@
 """The embedded store: parties in memory, decided one by one on the event loop, and SQLite as their durable log."""
 
+import asyncio
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import structlog
 from prometheus_client import CollectorRegistry
 
 from chassis.codes import AreaCodes
 from chassis.database import Database, unsound
-from chassis.errors import NotFound, Refusal, Unavailable, Unprocessable
+from chassis.errors import Refusal, Unavailable
 from chassis.geo import Point
 from chassis.group_commit import GroupCommit
 from manager.codes import draw, no_codes_left
 from manager.party import Party
-from manager.store import MAX_RECEIPTS, Founding, Keys, Once, Outcome, Rule, rows
+from manager.store import MAX_CODES, Founding, Keys, Once, Outcome, Rule, idempotency_key_reused, party_not_found, rows
 from manager.store.image import Batch, Image, Receipt
 
 _SCHEMA = Path(__file__).parent.parent / "schema"
-_RETRY_AFTER_S = 5
-_NO_CODES_MS = 1_000  # Finding that none is left takes a look at each: once a second at most.
+SWEEP_INTERVAL_S = 60.0
+FULL_DISK_INTERVAL_S = 2.0
+_NO_CODES_S = 1.0  # Finding that none is left takes a look at each: once a second at most.
+
+_log = structlog.get_logger()
 
 
 class SqliteStore:
@@ -42,7 +47,7 @@ class SqliteStore:
         self._database = database
         self._area_codes = tuple(area_codes)
         self._clock_ms = clock_ms
-        self._no_codes_until_ms = 0
+        self._no_codes_until_s = 0.0
         self.commits = GroupCommit(
             Batch,
             write=self._write,
@@ -79,9 +84,12 @@ class SqliteStore:
             await self.commits.commit()
 
     async def prove_writable(self) -> None:
-        """Commits the counter as it stands, to find out whether the disk has room again. Raises Refusal."""
+        """After a full disk: finds out whether there is room again. Raises Refusal or OSError when there isn't."""
+        await self._database.prove_room()
         self.commits.gathering.next_party_id = self.image.next_party_id
         await self.commits.commit()
+        self.commits.is_full = False
+        _log.info("the disk has room again")
 
     async def _settle(self, decide: Callable[[], tuple[Outcome, bool]]) -> Outcome:
         """Decides at once, and answers when all that the decision rests on is on the disk."""
@@ -113,14 +121,16 @@ class SqliteStore:
         return outcome, True
 
     def _draw(self, now_ms: int) -> int:
-        if now_ms < self._no_codes_until_ms:
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._no_codes_until_s or self.image.code_count() >= MAX_CODES:
             raise no_codes_left()
         try:
             return draw(
                 self._area_codes, is_taken=lambda code: self.image.is_taken(code, now_ms), below=secrets.randbelow
             )
         except Unavailable:
-            self._no_codes_until_ms = now_ms + _NO_CODES_MS
+            if not self.image.rests_on_pending:
+                self._no_codes_until_s = now_s + _NO_CODES_S
             raise
 
     def _change(self, code: int, rule: Rule, device: bytes | None, once: Once | None) -> tuple[Outcome, bool]:
@@ -129,7 +139,7 @@ class SqliteStore:
             return self._replayed(receipt), False
         party = image.newest_party(code)
         if party is None:
-            raise NotFound("party_not_found", "No party has this code.")
+            raise party_not_found()
         other = image.newest_party_of(device) if device is not None else None
         decision = rule(party, other)
         after: Party | None = party
@@ -144,16 +154,7 @@ class SqliteStore:
     def _receipt(self, once: Once, now_ms: int) -> Receipt | None:
         receipt = self.image.newest_receipt(once.key, now_ms)
         if receipt is not None and receipt.request != once.request:
-            raise Unprocessable(
-                "idempotency_key_reused",
-                "This Idempotency-Key came with another request before; use a new key for a new request.",
-            )
-        if receipt is None and len(self.image.receipts) >= MAX_RECEIPTS:
-            raise Unavailable(
-                "too_many_idempotency_keys",
-                "Too many keys are remembered already.",
-                retry_after_s=_RETRY_AFTER_S,
-            )
+            raise idempotency_key_reused()
         return receipt
 
     def _replayed(self, receipt: Receipt) -> Outcome:
@@ -207,9 +208,30 @@ async def open_sqlite(
             database, image, keys, area_codes=area_codes, clock_ms=clock_ms, broken=broken, registry=registry
         )
         store.commits.start()
+        keeper = asyncio.create_task(_keep_house(store), name="housekeeping")
         try:
             yield store
         finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
             await store.commits.stop()
     finally:
         await database.close()
+
+
+async def _keep_house(store: SqliteStore) -> None:
+    """Drops what has expired once a minute; while the disk is full, tries whether it has room again."""
+    loop = asyncio.get_running_loop()
+    next_sweep_s = loop.time() + SWEEP_INTERVAL_S
+    while True:
+        await asyncio.sleep(FULL_DISK_INTERVAL_S)
+        try:
+            if store.unwritable():
+                await store.prove_writable()
+            elif loop.time() >= next_sweep_s:
+                next_sweep_s = loop.time() + SWEEP_INTERVAL_S
+                await store.sweep()
+        except (Refusal, OSError):
+            pass  # the disk is still full, or has failed and the process ends
+        except Exception:
+            _log.exception("housekeeping failed")

@@ -61,6 +61,33 @@ async def test_a_new_file_is_made_with_its_folder_and_marked_as_ours(path: Path,
         assert await database.read("PRAGMA user_version") == [(1,)]
 
 
+def files_beside(path: Path) -> set[Path]:
+    return set(path.parent.iterdir())
+
+
+def modes_beside(path: Path) -> set[int]:
+    return {file.stat().st_mode & 0o777 for file in files_beside(path)}
+
+
+async def test_its_files_are_nobody_elses_to_read(path: Path, schema: Path) -> None:
+    database = await Database.open(path, schema)
+    await database.write([])
+    assert modes_beside(path) == {0o600}
+    await database.close()
+
+
+async def test_room_on_the_disk_is_proved_by_taking_it_and_giving_it_back(path: Path, schema: Path) -> None:
+    database = await Database.open(path, schema)
+    before = files_beside(path)
+    await database.prove_room()
+    assert files_beside(path) == before
+    Path(f"{path}.room").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        await database.prove_room()
+    assert files_beside(path) == before
+    await database.close()
+
+
 async def test_an_empty_file_is_taken_as_a_new_one(path: Path, schema: Path) -> None:
     made(path, Path.touch)
     async with opened(path, schema) as database:

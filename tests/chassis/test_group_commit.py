@@ -192,7 +192,7 @@ async def test_after_a_full_disk_the_next_batch_holds_nothing_of_what_was_refuse
     await kinds(tasks)
     await disk.change(3)
     assert disk.written == [[3]]
-    assert not disk.commits.is_full
+    assert disk.commits.is_full, "one change that fits is no proof of room"
 
 
 async def test_our_own_mistake_refuses_the_batch_and_goes_on(disk: Disk) -> None:
@@ -261,5 +261,5 @@ async def test_metrics_count_batches_and_who_waits(disk: Disk) -> None:
     disk.is_let.set()
     await asyncio.gather(*tasks)
     assert disk.sample("queue_depth") == 0
-    assert disk.sample("batch_changes_count") == 2
-    assert disk.sample("batch_changes_sum") == 3
+    assert disk.sample("batch_size_count") == 2
+    assert disk.sample("batch_size_sum") == 3

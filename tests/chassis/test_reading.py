@@ -57,6 +57,7 @@ NOT_THIS = {
     "no name": (b"{}", "name"),
     "null for a name": (b'{"name": null}', "name"),
     "a number for a name": (b'{"name": 1}', "name"),
+    "a number for a name, and no UTF-8 behind it": (b'{"name": 1, "\xff": 1}', None),
     "an empty name": (b'{"name": ""}', "name"),
     "a name that is too long": (json.dumps({"name": "a" * 17}).encode(), "name"),
     "a string for a size": (b'{"name": "a", "size": "1"}', "size"),

@@ -31,7 +31,7 @@ def started(service: str, folder: Path) -> AbstractContextManager[Service]:
     if service == "dispatcher":
         return running("dispatcher")
     # Its bound on seats is the document's, which is that of all managers.
-    return running_manager(folder / "manager.db", "--max-capacity", "1000000")
+    return running_manager(folder / "manager.db", "--max-capacity", "10000")
 
 
 def edges(schema: dict[str, Any]) -> Iterator[tuple[Any, bool]]:

@@ -72,7 +72,7 @@ def test_the_manager_answers_as_documented_whatever_it_is_asked(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # Its bound on seats is the document's, which is that of all managers.
-    with running_manager(tmp_path / "manager.db", "--max-capacity", "1000000") as service:
+    with running_manager(tmp_path / "manager.db", "--max-capacity", "10000") as service:
         done = trial(OPENAPI / "manager.yaml", service.port, tmp_path, "--max-examples", "50")
     with capfd.disabled():
         assert_nothing_found(done, "manager")
@@ -92,7 +92,7 @@ def test_a_planted_drift_is_found(tmp_path: Path, plant: Callable[[Any], object]
     plant(root["components"]["schemas"])
     spoiled = tmp_path / "spoiled.yaml"
     spoiled.write_text(yaml.safe_dump(root))
-    with running_manager(tmp_path / "manager.db", "--max-capacity", "1000000") as service:
+    with running_manager(tmp_path / "manager.db", "--max-capacity", "10000") as service:
         done = trial(spoiled, service.port, tmp_path, "--include-operation-id", "create_party", "--phases", "coverage")
     assert done.report["exit_code"] == 1, done.output
     assert {failure["type"] for failure in done.report["failures"]} == {found}, done.output

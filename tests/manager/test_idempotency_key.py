@@ -67,7 +67,7 @@ async def test_who_left_is_not_seated_again_by_a_repeated_join(port: int) -> Non
     [
         ("/parties", {"device_id": "bob"}),
         ("/parties", {"device_id": "ann", "name": "x"}),
-        ("/parties", b'{"device_id": "ann" }'),
+        ("/parties", {"device_id": "ann", "lat": 1, "lng": 1}),
         ("/parties/{}/participants", {"device_id": "ann"}),
     ],
 )
@@ -76,6 +76,11 @@ async def test_a_key_that_comes_with_another_request_is_refused(port: int, path:
     other = await post(port, path.format(first["party_code"]), body)
     assert other.refusal() == (422, "idempotency_key_reused")
     assert (await post(port, "/parties", {"device_id": "ann"})).json() == first
+
+
+async def test_the_same_request_may_be_spelled_otherwise(port: int) -> None:
+    first = (await post(port, "/parties", {"device_id": "ann"})).json()
+    assert (await post(port, "/parties", b'{ "device_id":"ann", "name":null}')).json() == first
 
 
 async def test_a_refusal_is_not_kept(port: int) -> None:

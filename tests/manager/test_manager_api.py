@@ -235,5 +235,5 @@ async def test_live_parties_and_participants_are_counted(port: int) -> None:
     metrics = (await ask(port, "GET", "/metrics")).body.decode()
     counted: dict[str, Any] = dict(line.split(" ") for line in metrics.splitlines() if line.startswith("partyline_"))
     assert (counted["partyline_parties"], counted["partyline_participants"]) == ("2.0", "2.0")
-    assert float(counted["partyline_commit_batch_changes_sum"]) >= 4
+    assert float(counted["partyline_commit_batch_size_sum"]) >= 4
     assert counted["partyline_commit_queue_depth"] == "0.0"

@@ -291,3 +291,17 @@ def test_what_has_expired_leaves_memory_and_tables_in_portions() -> None:
         left.append(len(desk.image.receipts))
         desk.check_tables()
     assert left == [1000, 0]
+
+
+def test_past_the_bound_the_oldest_receipts_go_from_memory_and_disk() -> None:
+    image, tables = Image(RESOLUTION, max_receipts=3), empty_tables()
+    for first in range(0, 10, 2):
+        batch = Batch()
+        for number in (first, first + 1):
+            key = bytes([number]) * 16
+            image.record_receipt(batch, Receipt(number + 1, key, key, number, 457_000_000, 1, 0, True))
+        write(tables, batch)
+        image.apply(batch)
+        newest = list(range(max(0, first - 1), first + 2))
+        assert [one.at_ms for one in image.receipts.values()] == newest
+        assert [at_ms for (at_ms,) in tables.execute("SELECT at_ms FROM receipts ORDER BY id")] == newest

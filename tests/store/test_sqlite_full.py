@@ -90,6 +90,7 @@ async def test_on_a_full_disk_memory_equals_a_fresh_load_and_readers_saw_only_wh
         before = Contents.of(store.image)
         await make_room(store)
         assert len((await burst(store, 100_000, 50, dice))[0]) >= 2
+        await store.prove_writable()
         assert store.unwritable() is None
         await check_disk(store, tmp_path)
     async with opened(tmp_path / "a.db") as store:
@@ -176,6 +177,20 @@ async def test_a_full_disk_is_said_and_found_healed_again(tmp_path: Path) -> Non
         await check_disk(store, tmp_path)
 
 
+async def test_a_commit_that_fits_is_no_proof_of_room(tmp_path: Path) -> None:
+    async with opened(tmp_path / "a.db") as store:
+        await create(store, ANN)
+        await leave_room(store, pages=0)
+        await overfill(store)
+        await make_room(store)
+        (tmp_path / "a.db.room").symlink_to("/dev/full")
+        with pytest.raises(OSError, match="No space left on device"):
+            await store.prove_writable()
+        assert store.unwritable() == "disk full"
+        await store.prove_writable()
+        assert store.unwritable() is None
+
+
 async def test_an_id_given_in_a_failed_commit_is_not_given_again_while_the_process_lives(tmp_path: Path) -> None:
     async with opened(tmp_path / "a.db") as store:
         first = await create(store, ANN)
@@ -222,5 +237,7 @@ async def test_no_space_left_on_the_device_refuses_changes_until_there_is(tmp_pa
             assert store.unwritable() == "disk full"
             assert await store.party(code) is not None
         await join(store, code, BOB)
+        assert store.unwritable() == "disk full", "one change that fits is no proof of room"
+        await store.prove_writable()
         assert store.unwritable() is None
         await check_disk(store, tmp_path)
