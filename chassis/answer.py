@@ -34,7 +34,8 @@ class Answer(web.StreamResponse):
         headers: str = "",
     ) -> None:
         """`headers` are whole lines made by `header()`, each ended by CRLF."""
-        super().__init__(status=status)
+        # Not the base class's own: it makes a multidict for headers, which stand in `lines` here.
+        self._status = status
         self.payload = body
         self.content_type_line = content_type
         self.lines = headers

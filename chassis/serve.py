@@ -49,9 +49,8 @@ async def serve_until_told(
     """Serves `app` until SIGTERM or SIGINT, or until its lifetime ends. Returns the exit code.
 
     After SIGTERM the service is a lame duck for `lame_duck_s` seconds: it answers, but is not ready and closes each
-    connection, so that proxies and dispatchers go elsewhere with the next request. SIGINT, and a second signal,
-    skip that.
-    `metrics` is an application for a port of its own. Raises StartError.
+    connection, so that proxies and dispatchers go elsewhere with the next request. SIGINT, and a second signal, skip
+    that. `metrics` is an application for a port of its own. Raises StartError.
     """
     ports = [(_runner(app), port)]
     if metrics is not None:
@@ -70,10 +69,7 @@ async def serve_until_told(
             _log.info("listening", host=host, port=bound_port)
             on_listening(bound_port)
             await lifetime.end.wait()
-            if lifetime.failure is None and not hurried.is_set():
-                _log.info("lame duck", seconds=lame_duck_s)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(hurried.wait(), lame_duck_s)
+            await _be_lame_duck(lifetime, hurried, lame_duck_s)
     finally:
         await _stop(sites)
         for runner in runners:
@@ -83,6 +79,13 @@ async def serve_until_told(
         return 1
     _log.info("ended")
     return 0
+
+
+async def _be_lame_duck(lifetime: Lifetime, hurried: asyncio.Event, lame_duck_s: float) -> None:
+    if lifetime.failure is None and not hurried.is_set():
+        _log.info("lame duck", seconds=lame_duck_s)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(hurried.wait(), lame_duck_s)
 
 
 async def _stop(sites: Sequence[Site]) -> None:

@@ -54,6 +54,20 @@ def one_of(*words: str) -> Callable[[str], str]:
     return read
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSettings:
+    """What can be set about every process that serves."""
+
+    host: str = setting("address to listen on", default="127.0.0.1")
+    port: int = setting("port to listen on, 0 for any free one", default=8080, read=whole(0, 65535))
+    log_format: str = setting(
+        "json, text, or auto: text on a terminal", default="auto", read=one_of("auto", "json", "text")
+    )
+    lame_duck_s: float = setting(
+        "seconds from SIGTERM during which requests are still answered", default=3.0, read=seconds
+    )
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """A mistake is answered in one sentence, without the usage in front of it."""

@@ -16,6 +16,7 @@ from manager.parties import Membership, Parties
 from manager.party import participant_not_found
 from manager.wire import (
     CreateParty,
+    Encoded,
     JoinParty,
     Me,
     membership_view,
@@ -37,6 +38,10 @@ _NO_WORDS: frozenset[str] = frozenset()
 _NEARBY_WORDS = frozenset({"lat", "lng", "radius_km", "limit"})
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
 _PARTICIPANT_ID = re.compile(r"[0-9]{1,9}", re.ASCII)
+
+# Phones ask again and again for a party that hasn't changed since.
+_shown = Encoded(party_view)
+_listed = Encoded(participants_view)
 
 routes = web.RouteTableDef()
 
@@ -79,14 +84,14 @@ async def nearby(request: web.Request) -> Answer:
 async def show_party(request: web.Request) -> Answer:
     query(request, _NO_WORDS)
     code = await _code_of(request)
-    return answer(party_view(await request.app[PARTIES].party(code)))
+    return Answer(_shown.of(await request.app[PARTIES].party(code)), headers=NO_STORE)
 
 
 @routes.get("/parties/{code}/participants")
 async def list_participants(request: web.Request) -> Answer:
     query(request, _NO_WORDS)
     code = await _code_of(request)
-    return answer(participants_view(await request.app[PARTIES].party(code)))
+    return Answer(_listed.of(await request.app[PARTIES].party(code)), headers=NO_STORE)
 
 
 @routes.delete("/parties/{code}/participants/{participant_id}")

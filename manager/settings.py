@@ -3,23 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from chassis.settings import one_of, seconds, setting, whole
+from chassis.settings import ProcessSettings, setting, whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(ProcessSettings):
+    port: int = setting("port to listen on, 0 for any free one", default=8081, read=whole(0, 65535))
     config: Path = setting("the roster of all managers", default=Path("config/managers.yaml"), read=Path)
     hostname: str = setting("which of the roster's managers this is")
-    host: str = setting("address to listen on", default="127.0.0.1")
-    port: int = setting("port to listen on, 0 for any free one", default=8081, read=whole(0, 65535))
     database: Path = setting("the SQLite file; made where there is none", read=Path)
     metrics_port: int = setting("a port of its own for /metrics, 0 for the main one", default=0, read=whole(0, 65535))
-    log_format: str = setting(
-        "json, text, or auto: text on a terminal", default="auto", read=one_of("auto", "json", "text")
-    )
-    lame_duck_s: float = setting(
-        "seconds from SIGTERM during which requests are still answered", default=3.0, read=seconds
-    )
     discovery_resolution: int = setting(
         "H3 resolution of the places that are kept; 8 is about 0.7 square km", default=8, read=whole(0, 15)
     )

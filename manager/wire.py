@@ -1,5 +1,6 @@
 """What goes over the wire: bodies as they must come in and answers as they go out."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any
@@ -14,6 +15,8 @@ from manager.places import centre
 
 MAX_ATTRIBUTES_BYTES = 4096
 MAX_ATTRIBUTES_DEPTH = 8
+MAX_KEPT = 10_000
+MAX_KEPT_BYTES = 4096
 
 # What names are made of: they end up in other people's terminals and logs, so no control characters, no line breaks and
 # nothing that turns the direction of the text around them.
@@ -116,6 +119,26 @@ class MembershipView(msgspec.Struct):
     participant_id: int
     token: str
     party: PartyView | None
+
+
+class Encoded:
+    """Answers about parties as JSON, kept while the party stays the same value: at most 10,000 of 4 KiB."""
+
+    def __init__(self, view: Callable[[Party], object]) -> None:
+        self._view = view
+        self._kept: dict[int, tuple[Party, bytes]] = {}
+
+    def of(self, party: Party) -> bytes:
+        """The party's answer. A party that has changed is another value, so it can't be out of date."""
+        kept = self._kept.get(party.code)
+        if kept is not None and kept[0] is party:
+            return kept[1]
+        body = msgspec.json.encode(self._view(party))
+        if len(body) <= MAX_KEPT_BYTES:
+            if len(self._kept) >= MAX_KEPT:
+                self._kept.clear()
+            self._kept[party.code] = party, body
+        return body
 
 
 def party_view(party: Party) -> PartyView:

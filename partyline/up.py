@@ -12,7 +12,7 @@ from aiohttp import web
 from chassis.lifetime import Lifetime
 from chassis.roster import Manager, Roster, RosterError, read_roster
 from chassis.serve import StartError, run, serve_until_told
-from chassis.settings import one_of, parse_settings, seconds, setting, whole
+from chassis.settings import ProcessSettings, parse_settings, setting
 from chassis.telemetry import configure_logs
 from chassis.workers import reserve
 from dispatcher.app import dispatcher_app
@@ -27,19 +27,11 @@ _DESCRIPTION = "Runs a dispatcher and the managers of a roster in one process, e
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(ProcessSettings):
     """What can be set about all services together; the environment reaches each of them for the rest."""
 
     config: Path = setting("the roster of the managers to run", default=Path("config/local.yaml"), read=Path)
-    host: str = setting("address to listen on", default="127.0.0.1")
-    port: int = setting("port to listen on, 0 for any free one", default=8080, read=whole(0, 65535))
     data: Path = setting("folder of the databases; made where there is none", default=Path("data"), read=Path)
-    log_format: str = setting(
-        "json, text, or auto: text on a terminal", default="auto", read=one_of("auto", "json", "text")
-    )
-    lame_duck_s: float = setting(
-        "seconds from SIGTERM during which requests are still answered", default=3.0, read=seconds
-    )
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -100,7 +100,7 @@ class Store(Protocol):
         ...
 
     async def create(self, device: bytes, founding: Founding, once: Once | None = None) -> Outcome:
-        """A new party under an id that was never used and a code that rests from nobody.
+        """A new party under an id that was never used and a code that nobody has, or has had of late.
 
         Raises Unavailable `no_codes_left`, Unprocessable `idempotency_key_reused`, and what the rule raises.
         """

@@ -32,7 +32,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     is_new: bool
 
 
-class Rest(msgspec.Struct, frozen=True, gc=False):
+class Resting(msgspec.Struct, frozen=True, gc=False):
     """A closed party's code, which isn't drawn again for a while."""
 
     party_id: int
@@ -46,12 +46,12 @@ class Batch:
     __slots__ = (
         "devices",
         "expired_receipts",
-        "expired_rests",
+        "expired_resting",
         "next_party_id",
         "participants",
         "parties",
         "receipts",
-        "rests",
+        "resting",
     )
 
     def __init__(self) -> None:
@@ -59,9 +59,9 @@ class Batch:
         self.participants: dict[tuple[int, int], Participant | None] = {}  # party id, id
         self.devices: dict[bytes, int | None] = {}  # which party's code each is in
         self.receipts: dict[bytes, Receipt] = {}
-        self.rests: list[Rest] = []
+        self.resting: list[Resting] = []
         self.expired_receipts: list[Receipt] = []
-        self.expired_rests: list[Rest] = []
+        self.expired_resting: list[Resting] = []
         self.next_party_id: int | None = None
 
 
@@ -73,7 +73,7 @@ class Image:
         self.parties: dict[int, Party] = {}  # by code
         self.devices: dict[bytes, int] = {}
         self.receipts: dict[bytes, Receipt] = {}  # oldest first
-        self.rests: dict[int, Rest] = {}  # by code, oldest first
+        self.resting: dict[int, Resting] = {}  # by code, oldest first
         self.places = Places(resolution)
         self.participant_count = 0
         self.next_party_id = 0
@@ -115,12 +115,12 @@ class Image:
         if code in self._newest_parties:
             self.rests_on_pending = True
             return True
-        rest = self.rests.get(code)
+        rest = self.resting.get(code)
         return rest is not None and now_ms - rest.closed_at_ms < REST_MS
 
     def code_count(self) -> int:
         """How many codes are taken, or were until a short while ago."""
-        return len(self.parties) + len(self._newest_parties) + len(self.rests)
+        return len(self.parties) + len(self._newest_parties) + len(self.resting)
 
     def new_party_id(self, batch: Batch) -> int:
         """An id that was never used; the counter goes to disk with the batch."""
@@ -148,9 +148,9 @@ class Image:
                 assert party is not None
                 for participant in party.participants:
                     self._unseat(batch, party, participant)
-                if (rested := self.rests.get(party.code)) is not None:  # drawn again after it had rested
-                    batch.expired_rests.append(rested)
-                batch.rests.append(Rest(party.id, party.code, now_ms))
+                if (rested := self.resting.get(party.code)) is not None:  # drawn again after it had rested
+                    batch.expired_resting.append(rested)
+                batch.resting.append(Resting(party.id, party.code, now_ms))
         after = evolve(party, events)
         changed = after or party
         assert changed is not None
@@ -172,8 +172,8 @@ class Image:
     def sweep(self, batch: Batch, now_ms: int) -> bool:
         """Lays into the batch what has expired, a portion at most. Returns whether there was anything."""
         batch.expired_receipts += _front(self.receipts.values(), lambda one: now_ms - one.at_ms >= RECEIPT_MS)
-        batch.expired_rests += _front(self.rests.values(), lambda one: now_ms - one.closed_at_ms >= REST_MS)
-        return bool(batch.expired_receipts or batch.expired_rests)
+        batch.expired_resting += _front(self.resting.values(), lambda one: now_ms - one.closed_at_ms >= REST_MS)
+        return bool(batch.expired_receipts or batch.expired_resting)
 
     def apply(self, batch: Batch) -> None:
         """The batch is on the disk: from now on readers see it."""
@@ -195,12 +195,12 @@ class Image:
             self.receipts[key] = receipt
             if self._newest_receipts.get(key) is receipt:
                 del self._newest_receipts[key]
-        for expired_rest in batch.expired_rests:
-            if self.rests.get(expired_rest.code) is expired_rest:
-                del self.rests[expired_rest.code]
-        for rest in batch.rests:
-            self.rests.pop(rest.code, None)
-            self.rests[rest.code] = rest
+        for expired_one in batch.expired_resting:
+            if self.resting.get(expired_one.code) is expired_one:
+                del self.resting[expired_one.code]
+        for rest in batch.resting:
+            self.resting.pop(rest.code, None)
+            self.resting[rest.code] = rest
 
     def forget(self) -> None:
         """Nothing that is pending will reach the disk: the committed values stand alone again."""

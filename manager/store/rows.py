@@ -11,7 +11,7 @@ from chassis.database import Database, DatabaseError, Statement
 from manager.party import Participant, Party
 from manager.places import at_resolution
 from manager.store import Keys
-from manager.store.image import Batch, Image, Receipt, Rest
+from manager.store.image import Batch, Image, Receipt, Resting
 from manager.tokens import KEY_BYTES
 
 # A database's own number stands in the upper bits of its party ids, so that parties which move to another manager keep
@@ -28,8 +28,8 @@ def statements(batch: Batch) -> Iterator[Statement]:
         yield "DELETE FROM participants WHERE party_id = ? AND id = ?", gone
     if closed:
         yield "DELETE FROM parties WHERE id = ?", closed
-    if batch.expired_rests:
-        yield "DELETE FROM resting_codes WHERE party_id = ?", [(one.party_id,) for one in batch.expired_rests]
+    if batch.expired_resting:
+        yield "DELETE FROM resting_codes WHERE party_id = ?", [(one.party_id,) for one in batch.expired_resting]
     if batch.expired_receipts:
         yield "DELETE FROM receipts WHERE id = ?", [(one.id,) for one in batch.expired_receipts]
     if batch.next_party_id is not None:
@@ -47,10 +47,10 @@ def statements(batch: Batch) -> Iterator[Statement]:
             "INSERT INTO participants (party_id, id, device, name, joined_at_ms) VALUES (?, ?, ?, ?, ?)",
             seated,
         )
-    if batch.rests:
+    if batch.resting:
         yield (
             "INSERT INTO resting_codes (party_id, code, closed_at_ms) VALUES (?, ?, ?)",
-            [(one.party_id, one.code, one.closed_at_ms) for one in batch.rests],
+            [(one.party_id, one.code, one.closed_at_ms) for one in batch.resting],
         )
     if batch.receipts:
         yield _INSERT_RECEIPT, [_receipt_row(one) for one in batch.receipts.values()]
@@ -124,8 +124,8 @@ async def load(database: Database, resolution: int) -> Image:
         participants = list(starmap(Participant, participant_rows))
         _fill(image, party_rows, dict(seats), participants, resolution)
         for row in await database.read("SELECT party_id, code, closed_at_ms FROM resting_codes ORDER BY closed_at_ms"):
-            rest = Rest(*row)
-            image.rests[rest.code] = rest
+            rest = Resting(*row)
+            image.resting[rest.code] = rest
         for row in await database.read(
             "SELECT id, key, request, at_ms, code, party_id, participant_id, is_new FROM receipts ORDER BY id"
         ):

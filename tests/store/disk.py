@@ -59,7 +59,7 @@ class Contents:
     parties: dict[int, Any]
     devices: dict[bytes, int]
     receipts: dict[bytes, Any]
-    rests: dict[int, Any]
+    resting: dict[int, Any]
     participant_count: int
     nearby: list[tuple[int, float]] = field(repr=False)
 
@@ -70,7 +70,7 @@ class Contents:
             dict(image.parties),
             dict(image.devices),
             dict(image.receipts),
-            dict(image.rests),
+            dict(image.resting),
             image.participant_count,
             nearby,
         )

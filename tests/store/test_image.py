@@ -169,7 +169,9 @@ class Desk:
             (p.id, one.id, one.device) for p in self.committed.values() for one in p.participants
         )
         rests = self.tables.execute("SELECT party_id, code, closed_at_ms FROM resting_codes").fetchall()
-        assert sorted(rests) == sorted((one.party_id, one.code, one.closed_at_ms) for one in self.image.rests.values())
+        assert sorted(rests) == sorted(
+            (one.party_id, one.code, one.closed_at_ms) for one in self.image.resting.values()
+        )
         receipts = self.tables.execute("SELECT id, key FROM receipts").fetchall()
         assert sorted(receipts) == sorted((one.id, one.key) for one in self.image.receipts.values())
 

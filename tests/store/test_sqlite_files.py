@@ -136,7 +136,7 @@ async def test_what_has_expired_is_swept_from_memory_and_disk(tmp_path: Path) ->
         clock.now_ms += RECEIPT_MS // 2
         await store.sweep()
         assert [*store.image.receipts] == [once(100).key]
-        assert store.image.rests == {}
+        assert store.image.resting == {}
         await check_disk(store, tmp_path)
     async with opened(path, clock=clock) as store:
         assert [*store.image.receipts] == [once(100).key]
