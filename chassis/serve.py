@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -61,6 +62,8 @@ async def serve_until_told(
     try:
         for runner in runners:
             await runner.setup()
+        gc.collect()
+        gc.freeze()  # what is loaded now stays: collections need not walk it again
         if not lifetime.end.is_set():  # told to end while loading: nobody has been asked to come here yet
             for runner, its_port in ports:
                 sites.append(Site(runner, host, its_port, reuse_port=reuse_port and its_port == port))

@@ -134,7 +134,6 @@ async def load(database: Database, resolution: int) -> Image:
             image.next_receipt_id = receipt.id + 1
     finally:
         gc.enable()
-    gc.freeze()
     return image
 
 
