@@ -154,7 +154,9 @@ async def test_stopping_with_nothing_to_do_ends_at_once() -> None:
     never_started, started = Disk().commits, Disk().commits
     await never_started.stop()
     started.start()
+    assert "group commit" in {task.get_name() for task in asyncio.all_tasks()}
     await started.stop()
+    assert "group commit" not in {task.get_name() for task in asyncio.all_tasks()}
 
 
 async def test_when_too_many_wait_the_next_is_told_to_come_later(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
