@@ -66,6 +66,24 @@ class Answer(web.StreamResponse):
         self._eof_sent = True
 
 
+class OpenAnswer(Answer):
+    """An answer whose body ends when its connection does."""
+
+    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
+        if not self._is_open:
+            self._is_open = True
+            self._keep_alive = False
+            transport = request.transport
+            if transport is None or transport.is_closing():
+                raise ConnectionResetError("The client has gone.")
+            lines = f"{self.lines}X-Request-Id: {self.request_id}\r\nDate: {_date()}\r\nConnection: close\r\n"
+            head = f"{_STATUS_LINES[self._status]}{lines}Content-Type: {self.content_type_line}\r\n\r\n"
+            transport.write(head.encode("latin-1"))
+        return None
+
+    _is_open = False
+
+
 def header(name: str, value: str) -> str:
     """One header line. Raises ValueError for what would end the line early or can't be sent."""
     if not value.isascii() or not value.isprintable():

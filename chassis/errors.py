@@ -1,15 +1,25 @@
 """Refusals: every way in which a service says no. Rules raise them, chassis/problem.py translates them once."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A rate limit as clients are told of it: `quota` requests in `window_s` whole seconds."""
+
+    name: str
+    quota: int
+    window_s: int
 
 
 class Refusal(Exception):  # noqa: N818 - the house's word: a refusal is an answer, not an error of ours
     """A request that is answered with no. Raise one of its kinds below, never this class itself.
 
     `code` is a stable snake_case word for programs and `detail` a sentence that a person can act on. `field`
-    names the offending field, `retry_after_s` is in seconds, `location` is an absolute URL, and `extra` holds
-    further members of the problem document.
+    names the offending field, `retry_after_s` is in seconds, `location` is an absolute URL, `policy` is
+    the rate limit that is used up, and `extra` holds further members of the problem document.
     """
 
     status: ClassVar[int] = 500
@@ -22,6 +32,7 @@ class Refusal(Exception):  # noqa: N818 - the house's word: a refusal is an answ
         field: str | None = None,
         retry_after_s: int | None = None,
         location: str | None = None,
+        policy: Policy | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(code, detail)
@@ -30,6 +41,7 @@ class Refusal(Exception):  # noqa: N818 - the house's word: a refusal is an answ
         self.field = field
         self.retry_after_s = retry_after_s
         self.location = location
+        self.policy = policy
         self.extra: Mapping[str, Any] = {} if extra is None else extra
 
     def __str__(self) -> str:
@@ -66,10 +78,22 @@ class NotFound(Refusal):
     status = 404
 
 
+class NotAcceptable(Refusal):
+    """What is here can't be had in any form that the client takes."""
+
+    status = 406
+
+
 class Conflict(Refusal):
     """The request is right, and what it is about stands against it."""
 
     status = 409
+
+
+class PreconditionFailed(Refusal):
+    """It has changed since the client last saw it."""
+
+    status = 412
 
 
 class TooLarge(Refusal):
@@ -88,6 +112,12 @@ class Locked(Refusal):
     """The leader has locked it."""
 
     status = 423
+
+
+class TooManyRequests(Refusal):
+    """More than a limit allows; `retry_after_s` says when to ask again, and `policy` what a rate limit allows."""
+
+    status = 429
 
 
 class Unavailable(Refusal):

@@ -11,16 +11,17 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from chassis import docs, health
-from chassis.answer import NO_STORE, Answer
+from chassis.answer import NO_STORE, Answer, OpenAnswer
 from chassis.errors import NotFound, Refusal
 from chassis.lifetime import Lifetime
+from chassis.origins import NO_ORIGINS, ORIGINS, AllowedOrigins, preflight_answer, sharing
 from chassis.problem import MethodNotAllowed, Unexpected, problem, request_id_of
 from chassis.reading import MAX_BODY_BYTES
 from chassis.telemetry import Observe, RequestMeter
 
 REGISTRY = web.AppKey("registry", CollectorRegistry)
 
-Handler = Callable[[web.Request], Awaitable[Answer]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _ANYWHERE = "/{anything:.*}"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -36,11 +37,13 @@ def new_app(
     lifetime: Lifetime,
     unready: Callable[[], list[str]],
     serves_metrics: bool = True,
+    origins: AllowedOrigins = NO_ORIGINS,
 ) -> web.Application:
     """An application that answers `routes` and what every service answers.
 
-    `unready` gives the reasons for which the service can't do its work now; none means ready. Handlers are wrapped
-    once, here: a middleware costs more on each request than all that the wrapper does.
+    `unready` gives the reasons for which the service can't do its work now; none means ready. `origins` are those of
+    the web pages that may read its answers. Handlers are wrapped once, here: a middleware costs more on each request
+    than all that the wrapper does.
     """
     meter = RequestMeter()
     registry.register(meter)
@@ -49,7 +52,7 @@ def new_app(
         *([health.metrics_route(registry)] if serves_metrics else []),
         *docs.routes(service, openapi),
     ]
-    app = _app([*routes, *everywhere], meter, lifetime)
+    app = _app([*routes, *everywhere], meter, lifetime, origins)
     app[REGISTRY] = registry
     return app
 
@@ -58,18 +61,23 @@ def metrics_app(app: web.Application, port: int, lifetime: Lifetime) -> tuple[we
     """What answers `/metrics` of `app` on a port of its own; None where the port is 0."""
     if not port:
         return None
-    return _app([health.metrics_route(app[REGISTRY])], RequestMeter(), lifetime), port
+    return _app([health.metrics_route(app[REGISTRY])], RequestMeter(), lifetime, NO_ORIGINS), port
 
 
-def _app(routes: Iterable[web.AbstractRouteDef], meter: RequestMeter, lifetime: Lifetime) -> web.Application:
+def _app(
+    routes: Iterable[web.AbstractRouteDef], meter: RequestMeter, lifetime: Lifetime, origins: AllowedOrigins
+) -> web.Application:
     app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app[ORIGINS] = origins
     for route in routes:
         assert isinstance(route, web.RouteDef)
         handler = cast(Handler, route.handler)
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
-            app.router.add_route(method, route.path, _answering(handler, meter.series(method, route.path), lifetime))
+            answering = _answering(handler, meter.series(method, route.path), lifetime)
+            app.router.add_route(method, route.path, sharing(answering, origins))
     for method in (*_METHODS, "*"):
-        app.router.add_route(method, _ANYWHERE, _answering(_nowhere, meter.series(method, "unmatched"), lifetime))
+        answering = _answering(_nowhere, meter.series(method, "unmatched"), lifetime)
+        app.router.add_route(method, _ANYWHERE, sharing(answering, origins))
     return app
 
 
@@ -85,9 +93,10 @@ def bearer_token(request: web.Request) -> str | None:
 
 
 def _answering(handler: Handler, observe: Observe, lifetime: Lifetime) -> Handler:
-    async def answering(request: web.Request) -> Answer:
+    async def answering(request: web.Request) -> web.StreamResponse:
         started = perf_counter()
         request_id = request_id_of(request)
+        response: web.StreamResponse
         try:
             response = await handler(request)
         except Refusal as refusal:
@@ -97,6 +106,8 @@ def _answering(handler: Handler, observe: Observe, lifetime: Lifetime) -> Handle
         except Exception:
             _log.exception("request failed", request_id=request_id, method=request.method)
             response = problem(Unexpected("internal_error", "Something broke here; it has been logged."), request_id)
+        if isinstance(response, OpenAnswer) or not isinstance(response, Answer):
+            return response  # a stream: its head went out long ago, and its length says nothing of our speed
         response.request_id = request_id
         if lifetime.is_lame_duck:
             response.force_close()
@@ -107,12 +118,14 @@ def _answering(handler: Handler, observe: Observe, lifetime: Lifetime) -> Handle
 
 
 async def _nowhere(request: web.Request) -> Answer:
-    """No route took it: 405 where another method would have, 404 elsewhere."""
+    """No route took it: 405 where another method would have (or what a browser may ask there), 404 elsewhere."""
     allowed: set[str] = set()
     for resource in request.app.router.resources():
         if resource.canonical != "/{anything}":
             allowed |= (await resource.resolve(request))[1]
     if allowed:
         methods = ", ".join(sorted(allowed))
+        if request.method == "OPTIONS" and request.app[ORIGINS].are_asked(request.headers):
+            return preflight_answer(methods)
         raise MethodNotAllowed("method_not_allowed", f"This path takes {methods}.", allow=methods)
     raise NotFound("not_found", "Nothing is at this path.")

@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from chassis.answer import NO_STORE, PHRASES, Answer, header
-from chassis.errors import Refusal
+from chassis.errors import Policy, Refusal
 
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 _id_counter = itertools.count(1)
@@ -72,6 +72,8 @@ def problem(refusal: Refusal, request_id: str) -> Answer:
         lines += header("WWW-Authenticate", "Bearer")
     if refusal.retry_after_s is not None:
         lines += header("Retry-After", str(refusal.retry_after_s))
+        if refusal.policy is not None:
+            lines += _rate_limit_headers(refusal.policy, refusal.retry_after_s)
     if refusal.location is not None:
         lines += header("Location", refusal.location)
     answer = Answer(
@@ -82,3 +84,13 @@ def problem(refusal: Refusal, request_id: str) -> Answer:
     )
     answer.request_id = request_id
     return answer
+
+
+def _rate_limit_headers(policy: Policy, retry_after_s: int) -> str:
+    """What a limit allows, that nothing of it remains, and from when on something does, in seconds.
+
+    As draft-ietf-httpapi-ratelimit-headers-11 (May 2026) has them; it isn't an RFC yet.
+    """
+    return header("RateLimit-Policy", f'"{policy.name}";q={policy.quota};w={policy.window_s}') + header(
+        "RateLimit", f'"{policy.name}";r=0;t={retry_after_s}'
+    )

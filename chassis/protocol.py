@@ -57,7 +57,18 @@ class Site(web.BaseSite):
 
 
 class _Protocol(web.RequestHandler):
-    __slots__ = ()
+    __slots__ = ("lost",)
+
+    lost: asyncio.Future[None] | None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.lost = None
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if self.lost is not None and not self.lost.done():
+            self.lost.set_result(None)
 
     def handle_error(
         self,
@@ -91,6 +102,15 @@ class _Protocol(web.RequestHandler):
     def log_exception(self, *_: object, **kwargs: object) -> None:
         """What breaks between requests is the client's connection, and the text of the error would quote its bytes."""
         _log.debug("connection failed", error=type(kwargs.get("exc_info")).__name__)
+
+
+async def connection_lost(request: web.Request) -> None:
+    """Returns when the request's connection has ended. aiohttp doesn't tell a handler that reads nothing."""
+    protocol = request.protocol
+    assert isinstance(protocol, _Protocol), "the request came in through a Site"
+    if protocol.transport is not None:
+        protocol.lost = asyncio.get_running_loop().create_future()
+        await protocol.lost
 
 
 class _ExpectationFailed(Refusal):

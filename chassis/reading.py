@@ -104,6 +104,14 @@ def whole_number(words: Mapping[str, str], name: str, *, lowest: int, highest: i
     return int(text)
 
 
+def yes_or_no(words: Mapping[str, str], name: str, *, default: str) -> bool:
+    """`true` or `false`. Raises Malformed."""
+    text = words.get(name, default)
+    if text not in {"true", "false"}:
+        raise Malformed("bad_flag", f"{name} must be true or false.", field=name)
+    return text == "true"
+
+
 def _too_large() -> TooLarge:
     return TooLarge("body_too_large", f"A body may hold up to {MAX_BODY_BYTES} bytes.")
 

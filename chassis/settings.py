@@ -43,6 +43,21 @@ def seconds(text: str) -> float:
     return value
 
 
+def decimal(lowest: float, highest: float) -> Callable[[str], float]:
+    """Reads a decimal number within bounds."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not lowest <= value <= highest:
+            raise ValueError(f"must be a number from {lowest:g} to {highest:g}")
+        return value
+
+    return read
+
+
 def one_of(*words: str) -> Callable[[str], str]:
     """Reads one of a few words."""
 

@@ -1,9 +1,13 @@
 """A manager wired together: roster, store, parties, routes."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -13,16 +17,35 @@ from chassis.lifetime import Lifetime
 from chassis.roster import Roster
 from chassis.serve import StartError
 from chassis.telemetry import new_registry
-from manager.api import PARTIES, ROSTER, SELF, routes
+from manager import api, live
+from manager.announcements import Announcements
+from manager.api import ATTENDANCE, PARTIES, ROSTER, SELF
+from manager.attendance import Attendance
+from manager.listening import Listening
+from manager.live import LISTENING, ORIGINS
 from manager.parties import Parties
+from manager.presence import Presence
 from manager.settings import Settings
+from manager.store import Change
 from manager.store.sqlite import SqliteStore, open_sqlite
+
+_log = structlog.get_logger()
 
 OPENAPI = Path(__file__).parent.parent / "openapi" / "manager.yaml"
 
 
-def manager_app(settings: Settings, roster: Roster, lifetime: Lifetime) -> web.Application:
-    """The application of one manager. Raises StartError; opening its database, at start-up, may too."""
+def manager_app(
+    settings: Settings,
+    roster: Roster,
+    lifetime: Lifetime,
+    *,
+    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    monotonic_s: Callable[[], float] = time.monotonic,
+) -> web.Application:
+    """The application of one manager. Raises StartError; opening its database, at start-up, may too.
+
+    `clock_ms` is the time since 1970 as people are shown it; periods are measured by `monotonic_s`.
+    """
     myself = roster.of_hostname(settings.hostname)
     if myself is None:
         raise StartError(f"{settings.config} has no manager {settings.hostname}.")
@@ -34,7 +57,7 @@ def manager_app(settings: Settings, roster: Roster, lifetime: Lifetime) -> web.A
     stores: list[SqliteStore] = []
     app = new_app(
         service="manager",
-        routes=routes,
+        routes=[*api.routes, *live.routes],
         openapi=OPENAPI,
         registry=registry,
         lifetime=lifetime,
@@ -43,6 +66,17 @@ def manager_app(settings: Settings, roster: Roster, lifetime: Lifetime) -> web.A
     )
     app[ROSTER] = roster
     app[SELF] = myself
+    app[ORIGINS] = settings.allowed_origins
+    announcements = Announcements()
+
+    def announce(change: Change) -> None:
+        party = change.after or change.before
+        assert party is not None
+        try:
+            app[ATTENDANCE].follow(change)
+            announcements.publish(party.id, change)
+        except Exception:  # what is on the disk stands, whatever becomes of telling it
+            _log.exception("announcing failed")
 
     async def parties(app: web.Application) -> AsyncIterator[None]:
         try:
@@ -51,37 +85,84 @@ def manager_app(settings: Settings, roster: Roster, lifetime: Lifetime) -> web.A
                 area_codes=myself.area_codes,
                 resolution=settings.discovery_resolution,
                 clock_ms=clock_ms,
+                announce=announce,
                 broken=lifetime.fail,
                 registry=registry,
             ) as store:
                 stores.append(store)
-                _show(store, registry)
-                app[PARTIES] = _parties(store, settings)
-                yield
+                clocks = _Clocks(clock_ms, _running(store, monotonic_s))
+                _furnish(app, settings, store, announcements, clocks)
+                _show(store, app, registry)
+                async with _at_work(app[ATTENDANCE].keep(), app[LISTENING].beat()):
+                    yield
         except DatabaseError as error:
             raise StartError(str(error)) from None
 
+    async def drain(app: web.Application) -> None:
+        app[LISTENING].drain()
+
     app.cleanup_ctx.append(parties)
+    app.on_shutdown.append(drain)
     return app
 
 
-def _parties(store: SqliteStore, settings: Settings) -> Parties:
-    return Parties(
+class _Clocks(NamedTuple):
+    clock_ms: Callable[[], int]
+    running_s: Callable[[], float]
+
+
+def _running(store: SqliteStore, monotonic_s: Callable[[], float]) -> Callable[[], float]:
+    """How long this manager has run, before its last end too: neither outages nor stepping clocks count."""
+    began_s = monotonic_s() - store.ran_ms / 1000
+    return lambda: monotonic_s() - began_s
+
+
+def _furnish(
+    app: web.Application, settings: Settings, store: SqliteStore, announcements: Announcements, clocks: _Clocks
+) -> None:
+    presence = Presence(
+        started_s=clocks.running_s(),
+        beat_s=settings.beat_s,
+        grace_s=settings.grace_s,
+        idle_s=settings.idle_expiry_h * 3600,
+    )
+    app[ATTENDANCE] = Attendance(store, presence, announcements, clock_ms=clocks.clock_ms, running_s=clocks.running_s)
+    app[LISTENING] = Listening(
+        announcements,
+        presence,
+        beat_s=settings.beat_s,
+        streams_per_device=settings.streams_per_device,
+        clock_ms=clocks.clock_ms,
+    )
+    app[PARTIES] = Parties(
         store,
-        clock_ms=clock_ms,
+        app[ATTENDANCE],
+        announcements,
+        clock_ms=clocks.clock_ms,
+        running_s=clocks.running_s,
         resolution=settings.discovery_resolution,
         default_capacity=settings.default_capacity,
         max_capacity=settings.max_capacity,
     )
 
 
-def clock_ms() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
+@asynccontextmanager
+async def _at_work(*watches: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """These run for as long as this lasts."""
+    tasks = [asyncio.create_task(watch) for watch in watches]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _show(store: SqliteStore, registry: CollectorRegistry) -> None:
-    parties = Gauge("partyline_parties", "Living parties.", registry=registry)
-    parties.set_function(lambda: len(store.image.parties))
-    participants = Gauge("partyline_participants", "People in them.", registry=registry)
-    participants.set_function(lambda: store.image.participant_count)
+def _show(store: SqliteStore, app: web.Application, registry: CollectorRegistry) -> None:
+    for name, text, value in (
+        ("partyline_parties", "Living parties.", lambda: len(store.image.parties)),
+        ("partyline_participants", "People in them.", lambda: store.image.participant_count),
+        ("partyline_participants_online", "Of those, who are online.", lambda: app[ATTENDANCE].presence.online_count),
+        ("partyline_streams", "Open streams of events.", lambda: app[LISTENING].stream_count),
+    ):
+        Gauge(name, text, registry=registry).set_function(value)

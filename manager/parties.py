@@ -1,30 +1,31 @@
 """One method per thing that a user can do. Each loads, decides by a rule and records through the store, in one step."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from chassis.codes import area_code_of
-from chassis.errors import Malformed, NotFound
+from chassis.errors import Malformed, NotFound, PreconditionFailed
 from chassis.geo import Point
-from manager import party as rules
-from manager.party import Created, Participant, Party
+from manager import rules
+from manager.announcements import Announcements, Said
+from manager.attendance import Attendance, authenticate
+from manager.party import Created, Event, Participant, Party, Traits
 from manager.places import snap
-from manager.store import Decision, Once, Outcome, Store, party_not_found
-from manager.tokens import device_hash, invalid, participant_of, token_for
+from manager.presence import Roll
+from manager.store import Decision, Once, Outcome, Store
+from manager.tokens import device_hash, token_for
+from manager.wishes import Change, ParticipantChange, Wish
 
+Versions = frozenset[int] | None
+"""The versions in which somebody wants to change a party; None for any."""
 
-class Wish(NamedTuple):
-    """What someone wants of a new party; None leaves it to the manager."""
-
-    participant_name: str | None = None
-    name: str | None = None
-    place: Point | None = None
-    capacity: int | None = None
-    discoverable: bool | None = None
-    attributes: bytes | None = None
+Decide = Callable[[Party, int], list[Event]]
+"""A rule with its arguments: given the party and who asks."""
 
 
 class Membership(NamedTuple):
@@ -38,19 +39,29 @@ class Membership(NamedTuple):
 
 
 class Parties:
-    """The parties of one manager. Clock in milliseconds since 1970; H3 resolution at which places are kept."""
+    """The parties of one manager.
+
+    Clock in milliseconds since 1970, running time in seconds; H3 resolution at which places are kept.
+    """
 
     def __init__(
         self,
         store: Store,
+        attendance: Attendance,
+        announcements: Announcements,
         *,
         clock_ms: Callable[[], int],
+        running_s: Callable[[], float],
         resolution: int,
         default_capacity: int,
         max_capacity: int,
     ) -> None:
         self._store = store
+        self._attendance = attendance
+        self._presence = attendance.presence
+        self._announcements = announcements
         self._clock_ms = clock_ms
+        self._running_s = running_s
         self._resolution = resolution
         self._default_capacity = default_capacity
         self._max_capacity = max_capacity
@@ -61,16 +72,12 @@ class Parties:
         Raises Malformed, Unavailable `no_codes_left`, Unprocessable `idempotency_key_reused`, StorageFull.
         """
         device = device_hash(self._store.keys.device, device_id)
-        capacity = self._default_capacity if wish.capacity is None else wish.capacity
-        if not 1 <= capacity <= self._max_capacity:
-            raise Malformed("bad_capacity", f"capacity must be from 1 to {self._max_capacity}.", field="capacity")
+        capacity = self._default_capacity if wish.capacity is None else self._checked_capacity(wish.capacity)
         discoverable = wish.place is not None if wish.discoverable is None else wish.discoverable
         if discoverable and wish.place is None:
-            raise Malformed(
-                "place_missing", "A discoverable party needs a place: say lat and lng.", field="discoverable"
-            )
+            raise rules.place_missing()
         cell = None if wish.place is None else snap(wish.place, self._resolution)
-        now_ms = self._clock_ms()
+        now_ms, seen_ms = self._clock_ms(), self._seen_ms()
         once = _once(key, "create", device, wish._replace(place=None), cell)
 
         def founding(party_id: int, code: int, other: Party | None) -> Decision:
@@ -82,13 +89,13 @@ class Parties:
                 next_participant_id=1,
                 version=1,
                 created_at_ms=now_ms,
-                participants=(Participant(0, device, wish.participant_name, now_ms),),
+                participants=(Participant(0, device, wish.participant_name, now_ms, seen_ms),),
                 name=wish.name,
                 cell=cell,
                 discoverable=discoverable,
                 attributes=wish.attributes,
             )
-            return Decision(0, [Created(party)], [] if other is None else rules.move_out(other, device))
+            return Decision(0, [Created(party)], self._move_out(other, device))
 
         return self._membership(await self._store.create(device, founding, once))
 
@@ -98,16 +105,17 @@ class Parties:
         Raises NotFound, Conflict `party_full`, Locked, Unprocessable `idempotency_key_reused`, StorageFull.
         """
         device = device_hash(self._store.keys.device, device_id)
-        now_ms = self._clock_ms()
+        now_ms, seen_ms = self._clock_ms(), self._seen_ms()
         once = _once(key, "join", code, device, participant_name)
 
         def rule(party: Party, other: Party | None) -> Decision:
             if other is not None and other.id == party.id:
-                return Decision(party.seat_of(device).id, [], [])
-            joined = rules.join(party, device=device, name=participant_name, at_ms=now_ms)
-            moved = [] if other is None else rules.move_out(other, device)
-            return Decision(party.next_participant_id, joined, moved)
+                participant_id = party.seat_of(device).id
+                return Decision(participant_id, self._notice(party, participant_id), [])
+            joined = rules.join(party, device=device, name=participant_name, at_ms=now_ms, seen_ms=seen_ms)
+            return Decision(party.next_participant_id, joined, self._move_out(other, device))
 
+        await self._settle(code)
         return self._membership(await self._store.change(code, rule, device=device, once=once))
 
     async def remove(self, code: int, participant_id: int, token: str | None) -> None:
@@ -115,19 +123,89 @@ class Parties:
 
         Raises NotFound, Unauthenticated, Forbidden, StorageFull.
         """
+        await self._decide(
+            code, token, lambda party, by: rules.remove(party, participant_id, by=by, online=self.roll(party).online)
+        )
 
-        def rule(party: Party, _: Party | None) -> Decision:
-            by = self._authenticate(party, token)
-            return Decision(participant_id, rules.remove(party, participant_id, by=by), [])
+    async def ban(self, code: int, participant_id: int, token: str | None) -> None:
+        """The leader sends somebody away whose device can't join again.
 
-        await self._store.change(code, rule)
+        Raises NotFound, Unauthenticated, Forbidden, Conflict, StorageFull.
+        """
+        await self._decide(code, token, lambda party, by: rules.ban(party, participant_id, by=by))
+
+    async def update(self, code: int, token: str | None, change: Change, versions: Versions = None) -> Party:
+        """The leader changes the party.
+
+        Raises NotFound, Unauthenticated, Forbidden, PreconditionFailed, Conflict, Malformed, StorageFull.
+        """
+        if change.capacity is not UNSET:
+            self._checked_capacity(change.capacity)
+        outcome = await self._decide(
+            code, token, lambda party, by: rules.update(party, self._changed(party, change), by=by), versions
+        )
+        return _still_there(outcome)
+
+    async def update_participant(
+        self, code: int, participant_id: int, token: str | None, change: ParticipantChange, versions: Versions = None
+    ) -> Party:
+        """Somebody changes what is shown of them. Returns the party.
+
+        Raises NotFound, Unauthenticated, Forbidden, PreconditionFailed, StorageFull.
+        """
+
+        def decide(party: Party, by: int) -> list[Event]:
+            one = party.participant(participant_id)
+            if one is None:
+                raise rules.participant_not_found()
+            name = one.name if change.name is UNSET else change.name
+            attributes = one.attributes if change.attributes is UNSET else change.attributes
+            return rules.update_participant(party, participant_id, name=name, attributes=attributes, by=by)
+
+        return _still_there(await self._decide(code, token, decide, versions))
+
+    async def hand_over(self, code: int, token: str | None, participant_id: int, versions: Versions = None) -> Party:
+        """The leader makes somebody else the leader.
+
+        Raises NotFound, Unauthenticated, Forbidden, PreconditionFailed, StorageFull.
+        """
+        outcome = await self._decide(
+            code, token, lambda party, by: rules.hand_over(party, participant_id, by=by), versions
+        )
+        return _still_there(outcome)
+
+    async def close(self, code: int, token: str | None, versions: Versions = None) -> None:
+        """The leader ends the party for everyone.
+
+        Raises NotFound, Unauthenticated, Forbidden, PreconditionFailed, StorageFull.
+        """
+        await self._decide(code, token, lambda party, by: rules.close(party, by=by), versions)
+
+    async def say(self, code: int, token: str | None, body: bytes, key: str | None = None) -> None:
+        """A participant's message, told to everyone who listens. `body` is a JSON object.
+
+        Nothing of it is kept but the Idempotency-Key. Raises NotFound, Unauthenticated, Unprocessable
+        `idempotency_key_reused`, StorageFull.
+        """
+        speaker: int | None = None  # stays None on a replay
+
+        def decide(_: Party, by: int) -> list[Event]:
+            nonlocal speaker
+            speaker = by
+            return []
+
+        once = _once(key, "say", code, token, body)
+        outcome = await self._decide(code, token, decide, once=once)
+        if speaker is not None:
+            self._announcements.publish(outcome.party_id, Said(speaker, body, self._clock_ms()))
 
     async def party(self, code: int) -> Party:
         """The party with this code. Raises NotFound."""
-        party = await self._store.party(code)
-        if party is None:
-            raise party_not_found()
-        return party
+        return await self._attendance.current(code)
+
+    def roll(self, party: Party) -> Roll:
+        """Who of the party is online."""
+        return self._presence.roll(party.id)
 
     async def has(self, code: int) -> bool:
         """Whether a party lives under this code here."""
@@ -137,23 +215,80 @@ class Parties:
         """The seat that this device has. Raises NotFound."""
         device = device_hash(self._store.keys.device, device_id)
         party = await self._store.party_of(device)
+        if party is not None:
+            await self._settle(party.code)
+            party = await self._store.party_of(device)
         if party is None:
             raise NotFound("membership_not_found", "This device is in no party of this manager.")
-        return self._membership(Outcome(party.code, party.id, party.seat_of(device).id, False, party))
+        participant_id = party.seat_of(device).id
+        if self._notice(party, participant_id):
+            await self._store.change(
+                party.code, lambda newest, _: Decision(participant_id, self._notice(newest, participant_id), [])
+            )
+        return self._membership(Outcome(party.code, party.id, participant_id, False, party))
 
     async def nearby(self, point: Point, *, radius_km: float, limit: int) -> list[tuple[Party, float]]:
         """Discoverable parties around a point and how far they are, in km, nearest first."""
+        found = await self._store.nearby(point, radius_km=radius_km, limit=limit)
+        overdue = [party.code for party, _ in found if self._attendance.is_due(party.code)]
+        if not overdue:
+            return found
+        await asyncio.gather(*map(self._attendance.settle, overdue))
         return await self._store.nearby(point, radius_km=radius_km, limit=limit)
 
-    def _authenticate(self, party: Party, token: str | None) -> int:
-        participant_id = participant_of(token, self._store.keys.area[area_code_of(party.code)], party.id)
-        if party.participant(participant_id) is None:
-            raise invalid()
-        return participant_id
+    async def _settle(self, code: int) -> None:
+        if self._attendance.is_due(code):
+            await self._attendance.settle(code)
+
+    async def _decide(
+        self,
+        code: int,
+        token: str | None,
+        decide: Decide,
+        versions: Versions = None,
+        once: Once | None = None,
+    ) -> Outcome:
+        """Finds out who asks, and whether they know the party as it is, and lets the rule decide."""
+
+        def rule(party: Party, _: Party | None) -> Decision:
+            by = authenticate(self._store.keys, party, token)
+            if versions is not None and party.version not in versions:
+                raise PreconditionFailed("version_changed", f"The party is at version {party.version} by now.")
+            return Decision(by, [*self._notice(party, by), *decide(party, by)], [])
+
+        await self._settle(code)
+        return await self._store.change(code, rule, once=once)
+
+    def _notice(self, party: Party, participant_id: int) -> list[Event]:
+        return rules.notice(party, participant_id, seen_ms=self._seen_ms(), every_ms=self._presence.notice_ms)
+
+    def _move_out(self, other: Party | None, device: bytes) -> list[Event]:
+        return [] if other is None else rules.move_out(other, device, self.roll(other).online)
+
+    def _seen_ms(self) -> int:
+        return int(self._running_s() * 1000)
+
+    def _checked_capacity(self, capacity: int) -> int:
+        if not 1 <= capacity <= self._max_capacity:
+            raise Malformed("bad_capacity", f"capacity must be from 1 to {self._max_capacity}.", field="capacity")
+        return capacity
+
+    def _changed(self, party: Party, change: Change) -> Traits:
+        wanted = {name: value for name, value in change._asdict().items() if value is not UNSET and name != "place"}
+        if change.place is None:
+            wanted = {"discoverable": False, "cell": None, **wanted}
+        elif change.place is not UNSET:
+            wanted["cell"] = snap(change.place, self._resolution)
+        return msgspec.structs.replace(party.traits(), **wanted)
 
     def _membership(self, outcome: Outcome) -> Membership:
         token = token_for(self._store.keys.area[area_code_of(outcome.code)], outcome.party_id, outcome.participant_id)
         return Membership(outcome.code, outcome.participant_id, token, outcome.party, outcome.is_new)
+
+
+def _still_there(outcome: Outcome) -> Party:
+    assert outcome.party is not None, "this change closes no party"
+    return outcome.party
 
 
 def _once(key: str | None, *request: Wish | str | int | bytes | None) -> Once | None:

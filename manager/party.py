@@ -1,4 +1,4 @@
-"""One party and its rules. A rule takes values and returns what happens (events), or raises a Refusal. Pure."""
+"""One party: what it is, what can happen to it (events), and what it is after that. Pure."""
 
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -7,9 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from chassis.errors import Conflict, Forbidden, Locked, NotFound
-
-Reason = Literal["left", "kicked", "moved"]
+Reason = Literal["left", "kicked", "lost", "moved"]
+End = Literal["empty", "closed", "expired"]
 
 _id_of = attrgetter("id")
 
@@ -21,6 +20,20 @@ class Participant(msgspec.Struct, frozen=True, gc=False):
     device: bytes  # a keyed hash; the device id itself is a password and is nowhere kept
     name: str | None
     joined_at_ms: int
+    seen_ms: int = 0  # in the manager's running time; not kept up once they are live
+    is_live: bool = False  # has had a stream or a heartbeat, so presence decides how long they stay
+    attributes: bytes | None = None  # a JSON object
+
+
+class Traits(msgspec.Struct, frozen=True):
+    """What a party's leader can set."""
+
+    name: str | None
+    capacity: int
+    cell: int | None  # the H3 cell of its place
+    discoverable: bool
+    locked: bool
+    attributes: bytes | None  # a JSON object
 
 
 class Party(msgspec.Struct, frozen=True, gc=False):
@@ -42,13 +55,21 @@ class Party(msgspec.Struct, frozen=True, gc=False):
     discoverable: bool = False
     locked: bool = False
     attributes: bytes | None = None  # a JSON object
+    banned: frozenset[bytes] = frozenset()  # devices
 
     def participant(self, participant_id: int) -> Participant | None:
         """Who has this id, or None."""
+        at = self.place_of(participant_id)
+        return None if at is None else self.participants[at]
+
+    def place_of(self, participant_id: int) -> int | None:
+        """Where among the participants this id stands, or None."""
         at = bisect_left(self.participants, participant_id, key=_id_of)
-        if at < len(self.participants) and self.participants[at].id == participant_id:
-            return self.participants[at]
-        return None
+        return at if at < len(self.participants) and self.participants[at].id == participant_id else None
+
+    def traits(self) -> Traits:
+        """What its leader has set."""
+        return Traits(self.name, self.capacity, self.cell, self.discoverable, self.locked, self.attributes)
 
     def seat_of(self, device: bytes) -> Participant:
         """Who sits here with this device, which must have a seat."""
@@ -68,10 +89,11 @@ class Joined(msgspec.Struct, frozen=True):
 
 
 class Left(msgspec.Struct, frozen=True):
-    """Someone's seat is free again, for this reason."""
+    """Someone's seat is free again, for this reason. `banned` is their device where it is to stay out."""
 
     participant_id: int
     reason: Reason
+    banned: bytes | None = None
 
 
 class LeaderPromoted(msgspec.Struct, frozen=True):
@@ -80,56 +102,43 @@ class LeaderPromoted(msgspec.Struct, frozen=True):
     participant_id: int
 
 
+class PartyUpdated(msgspec.Struct, frozen=True):
+    """The leader has set the party's traits to these."""
+
+    traits: Traits
+
+
+class ParticipantUpdated(msgspec.Struct, frozen=True):
+    """A participant has another name or other attributes."""
+
+    participant_id: int
+    name: str | None
+    attributes: bytes | None
+
+
 class Closed(msgspec.Struct, frozen=True):
     """The party is over; always its last event."""
 
-
-Event = Created | Joined | Left | LeaderPromoted | Closed
-
-
-def participant_not_found() -> NotFound:
-    """The refusal for an id that nobody in the party has."""
-    return NotFound("participant_not_found", "Nobody with this id is in the party.")
+    reason: End
 
 
-def join(party: Party, *, device: bytes, name: str | None, at_ms: int) -> list[Event]:
-    """The next seat for a device that has none here. Raises Locked, Conflict."""
-    if party.locked:
-        raise Locked("party_locked", "The leader has locked this party.")
-    if len(party.participants) >= party.capacity:
-        raise Conflict("party_full", "Every seat of this party is taken.")
-    return [Joined(Participant(party.next_participant_id, device, name, at_ms))]
+class Seen(msgspec.Struct, frozen=True):
+    """A plain client has called. Kept with the participant, but told to nobody and no version of its own."""
+
+    participant_id: int
+    seen_ms: int
 
 
-def leave(party: Party, participant_id: int, reason: Reason) -> list[Event]:
-    """A leader who leaves hands over to whoever has been present longest; the last one out closes the party.
+class WentLive(msgspec.Struct, frozen=True):
+    """A first stream or heartbeat: from now on presence decides. Kept, but told to nobody and no version of its own."""
 
-    Raises NotFound.
-    """
-    if party.participant(participant_id) is None:
-        raise participant_not_found()
-    successor = next((one for one in party.participants if one.id != participant_id), None)
-    if successor is None:
-        return [Left(participant_id, reason), Closed()]
-    if participant_id == party.leader_id:
-        return [Left(participant_id, reason), LeaderPromoted(successor.id)]
-    return [Left(participant_id, reason)]
+    participant_id: int
 
 
-def remove(party: Party, participant_id: int, *, by: int) -> list[Event]:
-    """Somebody leaves by themselves, or the leader sends them away. Raises NotFound, Forbidden."""
-    if by == participant_id:
-        return leave(party, participant_id, "left")
-    if party.participant(participant_id) is None:
-        raise participant_not_found()
-    if by != party.leader_id:
-        raise Forbidden("not_allowed", "Only the leader can send somebody else away.")
-    return leave(party, participant_id, "kicked")
+Event = Created | Joined | Left | LeaderPromoted | PartyUpdated | ParticipantUpdated | Closed | Seen | WentLive
 
-
-def move_out(party: Party, device: bytes) -> list[Event]:
-    """The device, which has a seat here, takes one in another party."""
-    return leave(party, party.seat_of(device).id, "moved")
+UNVERSIONED = (Seen, WentLive)
+"""Events that are no news to anybody: they leave the version as it is."""
 
 
 def evolve(party: Party | None, events: Iterable[Event]) -> Party | None:
@@ -143,8 +152,14 @@ def evolve(party: Party | None, events: Iterable[Event]) -> Party | None:
     return party
 
 
-def _after(party: Party, event: Joined | Left | LeaderPromoted | Closed) -> Party | None:
+def _after(party: Party, event: Event) -> Party | None:
+    if isinstance(event, Seen):
+        return _with(party, event.participant_id, party.version, seen_ms=event.seen_ms)
+    if isinstance(event, WentLive):
+        return _with(party, event.participant_id, party.version, is_live=True)
     version = party.version + 1
+    if isinstance(event, ParticipantUpdated):
+        return _with(party, event.participant_id, version, name=event.name, attributes=event.attributes)
     if isinstance(event, Joined):
         return msgspec.structs.replace(
             party,
@@ -153,8 +168,21 @@ def _after(party: Party, event: Joined | Left | LeaderPromoted | Closed) -> Part
             next_participant_id=event.participant.id + 1,
         )
     if isinstance(event, Left):
-        rest = tuple(one for one in party.participants if one.id != event.participant_id)
-        return msgspec.structs.replace(party, version=version, participants=rest)
+        at = party.place_of(event.participant_id)
+        assert at is not None
+        rest = party.participants[:at] + party.participants[at + 1 :]
+        banned = party.banned if event.banned is None else party.banned | {event.banned}
+        return msgspec.structs.replace(party, version=version, participants=rest, banned=banned)
     if isinstance(event, LeaderPromoted):
         return msgspec.structs.replace(party, version=version, leader_id=event.participant_id)
+    if isinstance(event, PartyUpdated):
+        return msgspec.structs.replace(party, version=version, **msgspec.structs.asdict(event.traits))
     return None
+
+
+def _with(party: Party, participant_id: int, version: int, **changed: object) -> Party:
+    at = party.place_of(participant_id)
+    assert at is not None
+    other = msgspec.structs.replace(party.participants[at], **changed)
+    participants = (*party.participants[:at], other, *party.participants[at + 1 :])
+    return msgspec.structs.replace(party, version=version, participants=participants)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from chassis.settings import ProcessSettings, setting, whole
+from chassis.origins import AllowedOrigins
+from chassis.settings import ProcessSettings, decimal, setting, whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,3 +19,20 @@ class Settings(ProcessSettings):
     )
     default_capacity: int = setting("seats of a party whose creator doesn't say", default=50, read=whole(1, 10_000))
     max_capacity: int = setting("most seats that a creator can ask for", default=500, read=whole(1, 10_000))
+    beat_s: float = setting(
+        "seconds between two beats of a stream; who misses three is offline", default=10.0, read=decimal(0.05, 3600)
+    )
+    grace_s: float = setting(
+        "seconds for which somebody offline keeps their seat", default=60.0, read=decimal(0, 86_400)
+    )
+    idle_expiry_h: float = setting(
+        "hours without a call after which somebody who never was online is out",
+        default=24.0,
+        read=decimal(0.0001, 8760),
+    )
+    streams_per_device: int = setting("most streams that a device may have open", default=5, read=whole(1, 10_000))
+    allowed_origins: AllowedOrigins = setting(
+        "origins of web pages that may use this from a browser, with commas between them, or *",
+        default=AllowedOrigins(),
+        read=AllowedOrigins.parse,
+    )

@@ -1,20 +1,24 @@
 """What goes over the wire: bodies as they must come in and answers as they go out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from chassis.errors import Malformed
 from chassis.geo import Point
-from manager.parties import Membership, Wish
-from manager.party import Party
+from manager.parties import Membership
+from manager.party import Participant, Party
 from manager.places import centre
+from manager.presence import NOBODY, Roll
+from manager.wishes import Change, ParticipantChange, Wish
 
 MAX_ATTRIBUTES_BYTES = 4096
 MAX_ATTRIBUTES_DEPTH = 8
+MAX_MESSAGE_BYTES = 4096
 MAX_KEPT = 10_000
 MAX_KEPT_BYTES = 4096
 
@@ -36,6 +40,9 @@ Name = Annotated[
 ]
 Latitude = Annotated[float, msgspec.Meta(ge=-90, le=90, description="must be a number from -90 to 90")]
 Longitude = Annotated[float, msgspec.Meta(ge=-180, le=180, description="must be a number from -180 to 180")]
+ParticipantId = Annotated[
+    int, msgspec.Meta(ge=0, le=999_999_999, description="must be a whole number from 0 to 999999999")
+]
 Capacity = Annotated[int, msgspec.Meta(ge=1, le=10_000, description="must be a whole number from 1 to 10000")]
 
 
@@ -51,23 +58,60 @@ class CreateParty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def wish(self) -> Wish:
         """As the manager's parties take it. Raises Malformed."""
-        if (self.lat is None) != (self.lng is None):
-            missing = "lat" if self.lat is None else "lng"
-            raise Malformed("bad_body", f"A place is lat and lng together; {missing} is missing.", field=missing)
-        place = None if self.lat is None or self.lng is None else Point(self.lat, self.lng)
+        place = _place(self.lat, self.lng)
         return Wish(
             self.participant_name,
             self.name,
             place,
             self.capacity,
             self.discoverable,
-            None if self.attributes is None else _attributes(self.attributes),
+            _attributes(self.attributes),
         )
 
 
 class JoinParty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device_id: DeviceId
     participant_name: Name | None = None
+
+
+class UpdateParty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: Name | UnsetType | None = UNSET
+    lat: Latitude | UnsetType | None = UNSET
+    lng: Longitude | UnsetType | None = UNSET
+    capacity: Capacity | UnsetType = UNSET
+    discoverable: bool | UnsetType = UNSET
+    locked: bool | UnsetType = UNSET
+    attributes: dict[str, Any] | UnsetType | None = UNSET
+
+    def change(self) -> Change:
+        """As the manager's parties take it. Raises Malformed."""
+        place: Point | UnsetType | None = UNSET
+        if self.lat is not UNSET or self.lng is not UNSET:
+            place = _place(None if self.lat is UNSET else self.lat, None if self.lng is UNSET else self.lng)
+        attributes = UNSET if self.attributes is UNSET else _attributes(self.attributes)
+        return Change(self.name, place, self.capacity, self.discoverable, self.locked, attributes)
+
+
+class UpdateParticipant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    participant_name: Name | UnsetType | None = UNSET
+    attributes: dict[str, Any] | UnsetType | None = UNSET
+
+    def change(self) -> ParticipantChange:
+        """As the manager's parties take it. Raises Malformed."""
+        attributes = UNSET if self.attributes is UNSET else _attributes(self.attributes)
+        return ParticipantChange(self.participant_name, attributes)
+
+
+class HandOver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    participant_id: ParticipantId
+
+
+class Say(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    body: dict[str, Any]
+
+    def encoded(self) -> bytes:
+        """The message as it is told to everyone. Raises Malformed."""
+        return _bounded(self.body, "body", MAX_MESSAGE_BYTES)
 
 
 class Me(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,7 +150,9 @@ class ParticipantView(msgspec.Struct):
     participant_id: int
     participant_name: str | None
     is_leader: bool
+    online: bool
     joined_at: datetime
+    attributes: msgspec.Raw | None
 
 
 class ParticipantsView(msgspec.Struct):
@@ -122,26 +168,26 @@ class MembershipView(msgspec.Struct):
 
 
 class Encoded:
-    """Answers about parties as JSON, kept while the party stays the same value: at most 10,000 of 4 KiB."""
+    """Answers about parties as JSON, kept while the party and its roll stay the same: at most 10,000 of 4 KiB."""
 
-    def __init__(self, view: Callable[[Party], object]) -> None:
+    def __init__(self, view: Callable[[Party, Set[int]], object]) -> None:
         self._view = view
-        self._kept: dict[int, tuple[Party, bytes]] = {}
+        self._kept: dict[int, tuple[Party, Roll, int, bytes]] = {}
 
-    def of(self, party: Party) -> bytes:
-        """The party's answer. A party that has changed is another value, so it can't be out of date."""
+    def of(self, party: Party, roll: Roll = NOBODY) -> bytes:
+        """The party's answer. What has changed is another value or another revision, so it can't be out of date."""
         kept = self._kept.get(party.code)
-        if kept is not None and kept[0] is party:
-            return kept[1]
-        body = msgspec.json.encode(self._view(party))
+        if kept is not None and kept[0] is party and kept[1] is roll and kept[2] == roll.revision:
+            return kept[3]
+        body = msgspec.json.encode(self._view(party, roll.online))
         if len(body) <= MAX_KEPT_BYTES:
             if len(self._kept) >= MAX_KEPT:
                 self._kept.clear()
-            self._kept[party.code] = party, body
+            self._kept[party.code] = party, roll, roll.revision, body
         return body
 
 
-def party_view(party: Party) -> PartyView:
+def party_view(party: Party, _: Set[int] = frozenset()) -> PartyView:
     return PartyView(*_party_fields(party))
 
 
@@ -150,14 +196,18 @@ def membership_view(membership: Membership) -> MembershipView:
     return MembershipView(str(membership.code), membership.participant_id, membership.token, party)
 
 
-def participants_view(party: Party) -> ParticipantsView:
-    leader_id = party.leader_id
-    return ParticipantsView(
-        str(party.code),
-        [
-            ParticipantView(one.id, one.name, one.id == leader_id, _moment(one.joined_at_ms))
-            for one in party.participants
-        ],
+def participants_view(party: Party, online: Set[int]) -> ParticipantsView:
+    return ParticipantsView(str(party.code), [participant_view(party, one, online) for one in party.participants])
+
+
+def participant_view(party: Party, one: Participant, online: Set[int]) -> ParticipantView:
+    return ParticipantView(
+        one.id,
+        one.name,
+        one.id == party.leader_id,
+        one.id in online,
+        moment(one.joined_at_ms),
+        None if one.attributes is None else msgspec.Raw(one.attributes),
     )
 
 
@@ -176,23 +226,38 @@ def _party_fields(party: Party) -> tuple[Any, ...]:
         party.locked,
         party.discoverable,
         party.version,
-        _moment(party.created_at_ms),
+        moment(party.created_at_ms),
         None if party.cell is None else PlaceView(*centre(party.cell)),
         None if party.attributes is None else msgspec.Raw(party.attributes),
     )
 
 
 @lru_cache(maxsize=65_536)  # parties are read far more often than they change
-def _moment(ms: int) -> datetime:
+def moment(ms: int) -> datetime:
+    """A time as it goes over the wire."""
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def _attributes(attributes: dict[str, Any]) -> bytes:
-    if _is_deeper_than(MAX_ATTRIBUTES_DEPTH, attributes):
-        raise Malformed("bad_body", f"attributes may nest {MAX_ATTRIBUTES_DEPTH} deep.", field="attributes")
-    encoded = msgspec.json.encode(attributes)
-    if len(encoded) > MAX_ATTRIBUTES_BYTES:
-        raise Malformed("bad_body", f"attributes may take {MAX_ATTRIBUTES_BYTES} bytes.", field="attributes")
+def _place(lat: float | None, lng: float | None) -> Point | None:
+    if lat is None and lng is None:
+        return None
+    if lat is None or lng is None:
+        missing = "lat" if lat is None else "lng"
+        raise Malformed("bad_body", f"A place is lat and lng together; {missing} is missing.", field=missing)
+    return Point(lat, lng)
+
+
+def _attributes(attributes: dict[str, Any] | None) -> bytes | None:
+    return None if attributes is None else _bounded(attributes, "attributes", MAX_ATTRIBUTES_BYTES)
+
+
+def _bounded(value: dict[str, Any], field: str, max_bytes: int) -> bytes:
+    """The object as JSON. Raises Malformed where it is too large or nested too deep."""
+    if _is_deeper_than(MAX_ATTRIBUTES_DEPTH, value):
+        raise Malformed("bad_body", f"{field} may nest {MAX_ATTRIBUTES_DEPTH} deep.", field=field)
+    encoded = msgspec.json.encode(value)
+    if len(encoded) > max_bytes:
+        raise Malformed("bad_body", f"{field} may take {max_bytes} bytes.", field=field)
     return encoded
 
 

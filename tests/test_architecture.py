@@ -12,14 +12,17 @@ ROOT = Path(__file__).parent.parent
 # From left to right; what stands together doesn't import each other.
 ORDERS = {
     "dispatcher": "nearest -> directory -> api -> settings -> app -> __main__",
-    "manager": "party codes places tokens -> store -> store.image -> store.rows -> store.sqlite -> parties -> wire "
-    "-> api -> settings -> app -> __main__",
+    "manager": "party codes places tokens wishes deadlines -> rules presence -> store -> store.image -> store.rows "
+    "-> store.sqlite -> announcements -> attendance -> parties -> wire -> events frames -> listening -> api -> live "
+    "-> settings -> app -> __main__",
 }
 # For a service that isn't among them: whatever has another name stands left of the store if it is pure, else right.
 SHELL = "store -> store.* -> * -> wire -> api -> live -> settings -> app -> __main__"
 
 PURE = {"chassis.errors", "chassis.geo", "chassis.codes"}
-PURE |= {f"manager.{name}" for name in ("party", "codes", "places", "tokens")} | {"dispatcher.nearest"}
+PURE |= {f"manager.{name}" for name in ("party", "rules", "codes", "places", "tokens", "wishes", "presence")} | {
+    "dispatcher.nearest"
+}
 VALUES = {"chassis.roster.Manager"}  # a value that stands beside what reads it
 NO_INPUT_OR_OUTPUT = """
     base64 binascii bisect collections dataclasses enum functools h3 hashlib haversine heapq hmac itertools math
@@ -124,7 +127,7 @@ def house(tmp_path: Path) -> Path:
         ("partyline/up", "from rides.settings import Settings"),
         ("dispatcher/nearest", "from chassis.roster import Manager"),
         ("dispatcher/directory", "from dispatcher.nearest import Nearest; import time"),
-        ("manager/parties", "from manager import party as rules"),
+        ("manager/parties", "from manager import rules"),
         ("manager/store/sqlite", "SQL = 'SELECT 1'"),
         ("manager/__main__", "from manager.app import manager_app"),
         ("rides/store/__init__", "from rides.ride import Ride"),

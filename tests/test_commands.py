@@ -151,7 +151,8 @@ def test_partyline_alone_says_how_it_is_used(arguments: list[str]) -> None:
         (
             "manager",
             "--config --hostname --host --port --database --metrics-port --log-format --lame-duck-s "
-            "--discovery-resolution --default-capacity --max-capacity",
+            "--discovery-resolution --default-capacity --max-capacity --beat-s --grace-s --idle-expiry-h "
+            "--streams-per-device --allowed-origins",
         ),
         ("partyline up", "--config --host --port --data --log-format --lame-duck-s"),
     ],

@@ -3,7 +3,7 @@
 tests/store/ holds the suite that every store passes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -57,6 +57,15 @@ class Outcome(msgspec.Struct, frozen=True):
     party: Party | None
 
 
+class Change(NamedTuple):
+    """What a commit changed of one party: it before (None: it is new) and after (None: it has closed), and how."""
+
+    before: Party | None
+    events: list[Event]
+    after: Party | None
+    at_ms: int  # since 1970
+
+
 Rule = Callable[[Party, Party | None], Decision]
 """Given the party, and the party that the device sits in now, if any: maybe the same. May raise a Refusal."""
 
@@ -86,6 +95,7 @@ class Store(Protocol):
     """
 
     keys: Keys
+    ran_ms: int  # the manager's running time as far as it was kept: the last moment at which anybody was seen
 
     async def party(self, code: int) -> Party | None:
         """The party as last committed."""
@@ -111,6 +121,10 @@ class Store(Protocol):
 
         Raises NotFound `party_not_found`, Unprocessable `idempotency_key_reused`, and what the rule raises.
         """
+        ...
+
+    def living(self) -> Iterable[Party]:
+        """All parties, as last committed."""
         ...
 
     def unwritable(self) -> str | None:

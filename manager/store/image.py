@@ -9,9 +9,21 @@ from typing import TypeVar
 
 import msgspec
 
-from manager.party import Closed, Created, Event, Joined, Left, Participant, Party, evolve
+from manager.party import (
+    Closed,
+    Created,
+    Event,
+    Joined,
+    Left,
+    Participant,
+    ParticipantUpdated,
+    Party,
+    Seen,
+    WentLive,
+    evolve,
+)
 from manager.places import Places
-from manager.store import MAX_RECEIPTS, RECEIPT_MS, REST_MS
+from manager.store import MAX_RECEIPTS, RECEIPT_MS, REST_MS, Change
 
 # Expired receipts and codes leave in portions, so that no batch is held up by a day's worth of them.
 _SWEEP_PORTION = 5_000
@@ -44,6 +56,8 @@ class Batch:
     """What one commit writes, net by key: of a seat taken and left in one batch only the last word goes to disk."""
 
     __slots__ = (
+        "bans",
+        "changes",
         "devices",
         "expired_receipts",
         "expired_resting",
@@ -57,6 +71,8 @@ class Batch:
     def __init__(self) -> None:
         self.parties: dict[int, tuple[int, Party | None]] = {}  # id -> code, and the party unless it closed
         self.participants: dict[tuple[int, int], Participant | None] = {}  # party id, id
+        self.bans: list[tuple[int, bytes]] = []  # party id, device
+        self.changes: list[Change] = []  # in the order in which they were decided
         self.devices: dict[bytes, int | None] = {}  # which party's code each is in
         self.receipts: dict[bytes, Receipt] = {}
         self.resting: list[Resting] = []
@@ -78,6 +94,7 @@ class Image:
         self.participant_count = 0
         self.next_party_id = 0
         self.next_receipt_id = 1
+        self.ran_ms = 0
         self.rests_on_pending = False
         self._newest_parties: dict[int, Party | None] = {}
         self._newest_devices: dict[bytes, int | None] = {}
@@ -131,6 +148,7 @@ class Image:
     def record(self, batch: Batch, party: Party | None, events: list[Event], now_ms: int) -> Party | None:
         """Lays what happened to a party into the batch. Returns the party after it, None once closed."""
         before = party
+        altered: list[int] = []
         for event in events:
             if isinstance(event, Created):
                 before = event.party
@@ -144,6 +162,10 @@ class Image:
                 leaver = before.participant(event.participant_id)
                 assert leaver is not None
                 self._unseat(batch, before, leaver)
+                if event.banned is not None:
+                    batch.bans.append((before.id, event.banned))
+            elif isinstance(event, ParticipantUpdated | Seen | WentLive):
+                altered.append(event.participant_id)
             elif isinstance(event, Closed):
                 assert party is not None
                 for participant in party.participants:
@@ -154,6 +176,10 @@ class Image:
         after = evolve(party, events)
         changed = after or party
         assert changed is not None
+        for participant_id in altered if after is not None else ():
+            if (alive := changed.participant(participant_id)) is not None:
+                batch.participants[changed.id, participant_id] = alive
+        batch.changes.append(Change(party, events, after, now_ms))
         batch.parties[changed.id] = (changed.code, after)
         self._newest_parties[changed.code] = after
         return after

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import starmap
 from typing import Any
 
+import msgspec
+
 from chassis.codes import AreaCodes
 from chassis.database import Database, DatabaseError, Statement
 from manager.party import Participant, Party
@@ -27,6 +29,7 @@ def statements(batch: Batch) -> Iterator[Statement]:
     if gone:
         yield "DELETE FROM participants WHERE party_id = ? AND id = ?", gone
     if closed:
+        yield "DELETE FROM bans WHERE party_id = ?", closed
         yield "DELETE FROM parties WHERE id = ?", closed
     if batch.expired_resting:
         yield "DELETE FROM resting_codes WHERE party_id = ?", [(one.party_id,) for one in batch.expired_resting]
@@ -38,14 +41,17 @@ def statements(batch: Batch) -> Iterator[Statement]:
     if parties:
         yield _UPSERT_PARTY, parties
     seated = [
-        (party_id, one.id, one.device, one.name, one.joined_at_ms)
+        (party_id, one.id, one.device, one.name, one.joined_at_ms, one.seen_ms, one.is_live, _text(one.attributes))
         for (party_id, _), one in batch.participants.items()
         if one is not None
     ]
     if seated:
+        yield _UPSERT_PARTICIPANT, seated
+    if batch.bans:
+        ended = {party_id for (party_id,) in closed}
         yield (
-            "INSERT INTO participants (party_id, id, device, name, joined_at_ms) VALUES (?, ?, ?, ?, ?)",
-            seated,
+            "INSERT INTO bans (party_id, device) VALUES (?, ?)",
+            [(party_id, device) for party_id, device in batch.bans if party_id not in ended],
         )
     if batch.resting:
         yield (
@@ -67,6 +73,11 @@ _UPSERT_PARTY = (
     "cell = excluded.cell, discoverable = excluded.discoverable, locked = excluded.locked, "
     "attributes = excluded.attributes"
 )
+_UPSERT_PARTICIPANT = (
+    "INSERT INTO participants (party_id, id, device, name, joined_at_ms, seen_ms, is_live, attributes) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (party_id, id) DO UPDATE SET name = excluded.name, "
+    "seen_ms = excluded.seen_ms, is_live = excluded.is_live, attributes = excluded.attributes"
+)
 _INSERT_RECEIPT = (
     "INSERT INTO receipts (id, key, request, at_ms, code, party_id, participant_id, is_new) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -86,8 +97,12 @@ def _party_row(party: Party) -> tuple[object, ...]:
         party.cell,
         party.discoverable,
         party.locked,
-        None if party.attributes is None else party.attributes.decode(),
+        _text(party.attributes),
     )
+
+
+def _text(attributes: bytes | None) -> str | None:
+    return None if attributes is None else attributes.decode()
 
 
 def _receipt_row(one: Receipt) -> tuple[object, ...]:
@@ -116,13 +131,17 @@ async def load(database: Database, resolution: int) -> Image:
     party_rows = await database.read(f"SELECT {_PARTY_COLUMNS} FROM parties ORDER BY id")
     seats = await database.read("SELECT party_id, count(*) FROM participants GROUP BY party_id ORDER BY party_id")
     participant_rows = await database.read(
-        "SELECT id, device, name, joined_at_ms FROM participants ORDER BY party_id, id"
+        "SELECT id, device, name, joined_at_ms, seen_ms, is_live, attributes FROM participants ORDER BY party_id, id"
     )
+    bans: dict[int, set[bytes]] = {}
+    for party_id, device in await database.read("SELECT party_id, device FROM bans"):
+        bans.setdefault(party_id, set()).add(device)
     # Values are made by the hundred thousand and none is garbage: the collector would only walk them again and again.
     gc.disable()
     try:
-        participants = list(starmap(Participant, participant_rows))
-        _fill(image, party_rows, dict(seats), participants, resolution)
+        participants = list(starmap(_participant, participant_rows))
+        image.ran_ms = max((one.seen_ms for one in participants), default=0)
+        _fill(image, party_rows, dict(seats), participants, bans, resolution)
         for row in await database.read("SELECT party_id, code, closed_at_ms FROM resting_codes ORDER BY closed_at_ms"):
             rest = Resting(*row)
             image.resting[rest.code] = rest
@@ -142,6 +161,7 @@ def _fill(
     party_rows: Sequence[tuple[Any, ...]],
     seats: Mapping[int, int],
     participants: Sequence[Participant],
+    bans: Mapping[int, set[bytes]],
     resolution: int,
 ) -> None:
     """Parties with their participants, who come in the parties' order, so many for each."""
@@ -149,6 +169,8 @@ def _fill(
     for row in party_rows:
         party = _party(row, tuple(participants[first : first + seats.get(row[0], 0)]), resolution)
         first += len(party.participants)
+        if (banned := bans.get(party.id)) is not None:
+            party = msgspec.structs.replace(party, banned=frozenset(banned))
         code = party.code
         if code in image.parties or party.participant(party.leader_id) is None or party.id >= image.next_party_id:
             raise DatabaseError(f"The database breaks a rule of parties at code {code}.")
@@ -160,6 +182,13 @@ def _fill(
     image.participant_count = first
     if len(image.devices) != len(participants):
         raise DatabaseError("The database has one device in two seats.")
+
+
+def _participant(
+    id_: int, device: bytes, name: str | None, joined_at_ms: int, seen_ms: int, is_live: int, attributes: str | None
+) -> Participant:
+    encoded = None if attributes is None else attributes.encode()
+    return Participant(id_, device, name, joined_at_ms, seen_ms, bool(is_live), encoded)
 
 
 def _party(row: tuple[Any, ...], participants: tuple[Participant, ...], resolution: int) -> Party:

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,8 +16,19 @@ from chassis.errors import Refusal, Unavailable
 from chassis.geo import Point
 from chassis.group_commit import GroupCommit
 from manager.codes import draw, no_codes_left
-from manager.party import Party
-from manager.store import MAX_CODES, Founding, Keys, Once, Outcome, Rule, idempotency_key_reused, party_not_found, rows
+from manager.party import Joined, Party
+from manager.store import (
+    MAX_CODES,
+    Change,
+    Founding,
+    Keys,
+    Once,
+    Outcome,
+    Rule,
+    idempotency_key_reused,
+    party_not_found,
+    rows,
+)
 from manager.store.image import Batch, Image, Receipt
 
 _SCHEMA = Path(__file__).parent.parent / "schema"
@@ -39,11 +50,14 @@ class SqliteStore:
         *,
         area_codes: AreaCodes,
         clock_ms: Callable[[], int],
+        announce: Callable[[Change], None],
         broken: Callable[[str], None],
         registry: CollectorRegistry,
     ) -> None:
         self.keys = keys
+        self.ran_ms = image.ran_ms
         self.image = image
+        self._announce = announce
         self._database = database
         self._area_codes = tuple(area_codes)
         self._clock_ms = clock_ms
@@ -51,7 +65,7 @@ class SqliteStore:
         self.commits = GroupCommit(
             Batch,
             write=self._write,
-            committed=image.apply,
+            committed=self._show,
             forgotten=image.forget,
             broken=broken,
             registry=registry,
@@ -74,6 +88,9 @@ class SqliteStore:
 
     async def change(self, code: int, rule: Rule, *, device: bytes | None = None, once: Once | None = None) -> Outcome:
         return await self._settle(lambda: self._change(code, rule, device, once))
+
+    def living(self) -> Iterable[Party]:
+        return self.image.parties.values()
 
     def unwritable(self) -> str | None:
         return "disk full" if self.commits.is_full else None
@@ -147,7 +164,8 @@ class SqliteStore:
             image.record(batch, other, decision.elsewhere, now_ms)
         if decision.here:
             after = image.record(batch, party, decision.here, now_ms)
-        outcome = Outcome(code, party.id, decision.participant_id, bool(decision.here), after)
+        is_new = any(isinstance(event, Joined) for event in decision.here)
+        outcome = Outcome(code, party.id, decision.participant_id, is_new, after)
         self._keep_receipt(once, outcome, now_ms)
         return outcome, bool(decision.here or decision.elsewhere or once)
 
@@ -177,6 +195,12 @@ class SqliteStore:
             )
             self.image.record_receipt(self.commits.gathering, receipt)
 
+    def _show(self, batch: Batch) -> None:
+        """The batch is on the disk: readers see it, then everyone is told, in the order of the decisions."""
+        self.image.apply(batch)
+        for change in batch.changes:
+            self._announce(change)
+
     async def _write(self, batch: Batch) -> None:
         statements = list(rows.statements(batch))
         if statements:
@@ -192,10 +216,12 @@ async def open_sqlite(
     clock_ms: Callable[[], int],
     broken: Callable[[str], None],
     registry: CollectorRegistry,
+    announce: Callable[[Change], None] = lambda _: None,
 ) -> AsyncIterator[SqliteStore]:
     """Opens, or makes, a manager's database and loads it. Raises DatabaseError.
 
-    `resolution` is the H3 resolution at which parties are found; `broken` is called when the disk has failed.
+    `resolution` is the H3 resolution at which parties are found; `broken` is called when the disk has failed, and
+    `announce` with each change once it is on the disk. It must not raise.
     """
     database = await Database.open(path, _SCHEMA)
     try:
@@ -205,7 +231,14 @@ async def open_sqlite(
         except (sqlite3.Error, ValueError) as error:
             raise unsound(path, error) from None
         store = SqliteStore(
-            database, image, keys, area_codes=area_codes, clock_ms=clock_ms, broken=broken, registry=registry
+            database,
+            image,
+            keys,
+            area_codes=area_codes,
+            clock_ms=clock_ms,
+            announce=announce,
+            broken=broken,
+            registry=registry,
         )
         store.commits.start()
         keeper = asyncio.create_task(_keep_house(store), name="housekeeping")

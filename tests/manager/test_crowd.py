@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from chassis.errors import Locked, Refusal
-from manager import party as rules
+from manager import rules
 from manager.party import Closed, Created, Event, Joined, LeaderPromoted, Participant, Party, evolve
 
 EVERYONE = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -9,9 +9,13 @@ from prometheus_client import CollectorRegistry
 from chassis.codes import AreaCodes
 from chassis.errors import Forbidden, Malformed, NotFound, Unauthenticated
 from chassis.geo import Point
-from manager.parties import Membership, Parties, Wish
+from manager.announcements import Announcements
+from manager.attendance import Attendance
+from manager.parties import Membership, Parties
 from manager.places import snap
+from manager.presence import Presence
 from manager.store.sqlite import open_sqlite
+from manager.wishes import Wish
 
 NOW_MS = 1_700_000_000_000
 MONTREAL = Point(45.5, -73.57)
@@ -28,7 +32,18 @@ async def parties(tmp_path: Path) -> AsyncIterator[Parties]:
         broken=pytest.fail,
         registry=CollectorRegistry(),
     ) as store:
-        yield Parties(store, clock_ms=lambda: NOW_MS, resolution=9, default_capacity=3, max_capacity=5)
+        announcements = Announcements()
+        presence = Presence(started_s=0, beat_s=10, grace_s=60, idle_s=3600)
+        yield Parties(
+            store,
+            Attendance(store, presence, announcements, clock_ms=lambda: NOW_MS, running_s=lambda: 0),
+            announcements,
+            clock_ms=lambda: NOW_MS,
+            running_s=lambda: 0,
+            resolution=9,
+            default_capacity=3,
+            max_capacity=5,
+        )
 
 
 def ids(membership: Membership) -> list[int]:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from chassis.errors import Conflict, Forbidden, Locked, NotFound
-from manager import party as rules
+from manager import rules
 from manager.party import Closed, Created, Event, Joined, LeaderPromoted, Left, Participant, Party, evolve
 
 ANN, BOB, CID, DAN = range(4)
@@ -72,7 +72,7 @@ def test_a_member_who_leaves_changes_nothing_else() -> None:
 
 def test_the_last_one_out_closes_the_party() -> None:
     events = rules.leave(party_of("ann"), ANN, "left")
-    assert events == [Left(ANN, "left"), Closed()]
+    assert events == [Left(ANN, "left"), Closed("empty")]
     assert evolve(party_of("ann"), events) is None
 
 

@@ -100,7 +100,7 @@ class Model:
         try:
             if isinstance(request, Remove):
                 self._remove(request)
-                return request.code, request.participant_id, True, self._sight(request.code)
+                return request.code, request.participant_id, False, self._sight(request.code)
             if (replay := self._replay(request, now_ms)) is not None:
                 return replay
             if isinstance(request, Create):

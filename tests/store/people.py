@@ -7,7 +7,7 @@ from typing import Protocol
 
 from chassis.codes import AreaCodes
 from chassis.geo import Point
-from manager import party as rules
+from manager import rules
 from manager.party import Created, Participant, Party
 from manager.places import snap
 from manager.store import Decision, Once, Outcome, Store

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from manager import party as rules
+from manager import rules
 from manager.party import Created, Event, Participant, Party, evolve
 from manager.places import snap
 from manager.store import RECEIPT_MS, REST_MS

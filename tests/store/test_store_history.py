@@ -47,9 +47,9 @@ class Racy:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.keys = store.keys
+        self.keys, self.ran_ms = store.keys, store.ran_ms
         self.party, self.party_of, self.nearby = store.party, store.party_of, store.nearby
-        self.create, self.unwritable = store.create, store.unwritable
+        self.create, self.unwritable, self.living = store.create, store.unwritable, store.living
 
     async def change(self, code: int, rule: Rule, *, device: bytes | None = None, once: Once | None = None) -> Outcome:
         party = await self.party(code)
