@@ -1,7 +1,8 @@
 """A manager served as its process serves it, and short ways to ask it for things."""
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +24,15 @@ async def managing(
     *,
     config: Path = CONFIG,
     hostname: str = HOSTNAME,
-    default_capacity: int = 50,
-    max_capacity: int = 500,
+    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    monotonic_s: Callable[[], float] = time.monotonic,
+    **more: Any,
 ) -> AsyncIterator[int]:
-    """A manager on that database; yields its port."""
+    """A manager on that database; yields its port. `more` are settings of the manager, such as `beat_s`."""
     lifetime = Lifetime()
-    settings = Settings(
-        config=config,
-        hostname=hostname,
-        database=database,
-        default_capacity=default_capacity,
-        max_capacity=max_capacity,
-    )
-    async with serving(manager_app(settings, read_roster(config), lifetime), lifetime) as port:
+    settings = Settings(config=config, hostname=hostname, database=database, **more)
+    app = manager_app(settings, read_roster(config), lifetime, clock_ms=clock_ms, monotonic_s=monotonic_s)
+    async with serving(app, lifetime) as port:
         yield port
 
 

@@ -1,0 +1,1 @@
+"""Live parties: what happens in a party, and to the streams of those who listen."""
