@@ -56,7 +56,7 @@ def _parsed(text: str) -> ClientNetwork:
     if with_port := _WITH_PORT.fullmatch(text):
         text = with_port[1] or with_port[2]
     try:
-        address: IPv4Address | IPv6Address | None = ip_address(text)
+        address: IPv4Address | IPv6Address = ip_address(text)
     except ValueError:
         return UNKNOWN
     if isinstance(address, IPv6Address):

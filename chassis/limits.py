@@ -12,7 +12,7 @@ MAX_KEYS = 100_000
 Key = bytes | str | tuple[object, ...]
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)  # it stands between quotes in a header
-_PERIODS = {1: "a second", 60: "a minute", 3600: "an hour", 86_400: "a day"}
+_PERIODS: dict[float, str] = {1: "a second", 60: "a minute", 3600: "an hour", 86_400: "a day"}
 # Times are floats: who comes back exactly when told to mustn't be turned away by the last bit of one.
 _ROUNDING_S = 1e-6
 _DROPS_PER_CALL = 2
@@ -44,7 +44,8 @@ class RateLimit:
         self._policy = Policy(name, quota, math.ceil(per_s))
         self._period = _PERIODS.get(per_s, f"in {per_s:g} s")
         self._pace_s = per_s / quota
-        self._burst_s = per_s - self._pace_s + _ROUNDING_S
+        self._burst_s = per_s - self._pace_s
+        self._refused_over_s = self._burst_s + _ROUNDING_S
         self._clock_s = clock_s
         self._max_keys = max_keys
         # In the order of the last taking, so that the first has rested longest.
@@ -54,7 +55,7 @@ class RateLimit:
         """Takes one. Raises TooManyRequests, and takes nothing, when the quota is used up."""
         now_s = self._now_s()
         paid_at_s = self._paid_at_s.get(key, now_s)
-        if paid_at_s - now_s > self._burst_s:
+        if paid_at_s - now_s > self._refused_over_s:
             raise self._refusal(paid_at_s - now_s)
         self._owe(key, max(paid_at_s, now_s) + self._pace_s)
 
@@ -62,7 +63,7 @@ class RateLimit:
         """Takes nothing. Raises TooManyRequests when `take` would."""
         now_s = self._now_s()
         owed_s = self._paid_at_s.get(key, now_s) - now_s
-        if owed_s > self._burst_s:
+        if owed_s > self._refused_over_s:
             raise self._refusal(owed_s)
 
     def count(self, key: Key) -> None:
@@ -72,7 +73,7 @@ class RateLimit:
         """
         now_s = self._now_s()
         paid_at_s = self._paid_at_s.get(key, now_s)
-        if paid_at_s - now_s <= self._burst_s:
+        if paid_at_s - now_s <= self._refused_over_s:
             self._owe(key, max(paid_at_s, now_s) + self._pace_s)
 
     def __len__(self) -> int:

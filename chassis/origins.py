@@ -136,5 +136,5 @@ def _normalised(origin: str) -> str | None:
 def _is_same_host(origin: str, host: str | None) -> bool:
     """Whether a page came from where it now goes. A proxy may have ended TLS, so the scheme is taken from the page."""
     scheme = origin.partition("://")[0].lower()
-    its_own = _normalised(origin)
-    return host is not None and scheme in _DEFAULT_PORTS and its_own == _normalised(f"{scheme}://{host}") is not None
+    ours = _normalised(f"{scheme}://{host}") if host is not None and scheme in _DEFAULT_PORTS else None
+    return ours is not None and ours == _normalised(origin)

@@ -112,7 +112,7 @@ def parse_settings(
     )
     fields = [field for field in dataclasses.fields(kind) if field.name not in given]  # type: ignore[arg-type]
     for field in fields:
-        default = "required" if field.default is _REQUIRED else f"default {field.default}"
+        default = "required" if field.default is _REQUIRED else f"default {str(field.default) or 'none'}"
         text = f"{field.metadata['help']} ({default})".replace("%", "%%")
         parser.add_argument(_flag(field.name), metavar="VALUE", help=text)
     flags = vars(parser.parse_args(arguments))
