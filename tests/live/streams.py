@@ -296,6 +296,6 @@ def _with_its_own(before: dict[str, Any], after: dict[str, Any], *fields: str) -
     return after
 
 
-def _changed(there: list[dict[str, Any]], participant_id: int, **fields: object) -> list[dict[str, Any]]:
+def _changed(there: list[dict[str, Any]], participant_id: int, /, **fields: object) -> list[dict[str, Any]]:
     _one(there, participant_id)
     return [{**one, **fields} if one["participant_id"] == participant_id else one for one in there]
