@@ -66,22 +66,19 @@ class Answer(web.StreamResponse):
         self._eof_sent = True
 
 
-class OpenAnswer(Answer):
-    """An answer whose body ends when its connection does."""
+class Opening(Answer):
+    """The head of an answer that goes on for as long as its connection, which is then somebody else's.
 
-    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
-        if not self._is_open:
-            self._is_open = True
-            self._keep_alive = False
-            transport = request.transport
-            if transport is None or transport.is_closing():
-                raise ConnectionResetError("The client has gone.")
-            lines = f"{self.lines}X-Request-Id: {self.request_id}\r\nDate: {_date()}\r\nConnection: close\r\n"
-            head = f"{_STATUS_LINES[self._status]}{lines}Content-Type: {self.content_type_line}\r\n\r\n"
-            transport.write(head.encode("latin-1"))
+    Other than an Answer it is sent by calling `head`, before the connection is taken over.
+    """
+
+    def head(self) -> bytes:
+        """What goes over the socket first."""
+        lines = f"{self.lines}X-Request-Id: {self.request_id}\r\nDate: {_date()}\r\n"
+        return f"{_STATUS_LINES[self._status]}{lines}\r\n".encode("latin-1")
+
+    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:  # noqa: ARG002 - aiohttp's signature
         return None
-
-    _is_open = False
 
 
 def header(name: str, value: str) -> str:

@@ -11,7 +11,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from chassis import docs, health
-from chassis.answer import NO_STORE, Answer, OpenAnswer
+from chassis.answer import NO_STORE, Answer
 from chassis.errors import NotFound, Refusal
 from chassis.lifetime import Lifetime
 from chassis.origins import NO_ORIGINS, ORIGINS, AllowedOrigins, preflight_answer, sharing
@@ -21,7 +21,7 @@ from chassis.telemetry import Observe, RequestMeter
 
 REGISTRY = web.AppKey("registry", CollectorRegistry)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[Answer]]
 
 _ANYWHERE = "/{anything:.*}"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -93,10 +93,9 @@ def bearer_token(request: web.Request) -> str | None:
 
 
 def _answering(handler: Handler, observe: Observe, lifetime: Lifetime) -> Handler:
-    async def answering(request: web.Request) -> web.StreamResponse:
+    async def answering(request: web.Request) -> Answer:
         started = perf_counter()
         request_id = request_id_of(request)
-        response: web.StreamResponse
         try:
             response = await handler(request)
         except Refusal as refusal:
@@ -106,8 +105,6 @@ def _answering(handler: Handler, observe: Observe, lifetime: Lifetime) -> Handle
         except Exception:
             _log.exception("request failed", request_id=request_id, method=request.method)
             response = problem(Unexpected("internal_error", "Something broke here; it has been logged."), request_id)
-        if isinstance(response, OpenAnswer) or not isinstance(response, Answer):
-            return response  # a stream: its head went out long ago, and its length says nothing of our speed
         response.request_id = request_id
         if lifetime.is_lame_duck:
             response.force_close()

@@ -57,18 +57,7 @@ class Site(web.BaseSite):
 
 
 class _Protocol(web.RequestHandler):
-    __slots__ = ("lost",)
-
-    lost: asyncio.Future[None] | None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.lost = None
-        super().connection_made(transport)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        super().connection_lost(exc)
-        if self.lost is not None and not self.lost.done():
-            self.lost.set_result(None)
+    __slots__ = ()
 
     def handle_error(
         self,
@@ -104,13 +93,19 @@ class _Protocol(web.RequestHandler):
         _log.debug("connection failed", error=type(kwargs.get("exc_info")).__name__)
 
 
-async def connection_lost(request: web.Request) -> None:
-    """Returns when the request's connection has ended. aiohttp doesn't tell a handler that reads nothing."""
-    protocol = request.protocol
-    assert isinstance(protocol, _Protocol), "the request came in through a Site"
-    if protocol.transport is not None:
-        protocol.lost = asyncio.get_running_loop().create_future()
-        await protocol.lost
+def take_over(request: web.Request, protocol: asyncio.Protocol) -> None:
+    """Gives the request's connection to another protocol for the rest of its life.
+
+    To aiohttp it has ended, so nothing of the request is kept. Raises ConnectionResetError when it really has.
+    """
+    old = request.protocol
+    transport = old.transport
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError("The client has gone.")
+    old.transport = None  # or it would be closed
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)
+    old.connection_lost(None)
 
 
 class _ExpectationFailed(Refusal):

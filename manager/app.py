@@ -99,7 +99,7 @@ def manager_app(
             raise StartError(str(error)) from None
 
     async def drain(app: web.Application) -> None:
-        app[LISTENING].drain()
+        await app[LISTENING].drain()
 
     app.cleanup_ctx.append(parties)
     app.on_shutdown.append(drain)
@@ -128,8 +128,8 @@ def _furnish(
     )
     app[ATTENDANCE] = Attendance(store, presence, announcements, clock_ms=clocks.clock_ms, running_s=clocks.running_s)
     app[LISTENING] = Listening(
+        app[ATTENDANCE],
         announcements,
-        presence,
         beat_s=settings.beat_s,
         streams_per_device=settings.streams_per_device,
         clock_ms=clocks.clock_ms,

@@ -14,6 +14,7 @@ from manager.party import (
     Joined,
     LeaderPromoted,
     Left,
+    Participant,
     ParticipantUpdated,
     Party,
     PartyUpdated,
@@ -21,7 +22,7 @@ from manager.party import (
     evolve,
 )
 from manager.store import Change
-from manager.wire import ParticipantView, PartyView, moment, participant_view, participants_view, party_view
+from manager.wire import ParticipantView, PartyView, moment, participant_view, party_view
 
 
 class Snapshot(msgspec.Struct):
@@ -29,7 +30,7 @@ class Snapshot(msgspec.Struct):
     seq: int
     at: datetime
     party: PartyView
-    participants: list[ParticipantView]
+    participants: list[msgspec.Raw]  # of ParticipantView
 
 
 class ParticipantJoined(msgspec.Struct):
@@ -89,13 +90,41 @@ class Message(msgspec.Struct):
     body: msgspec.Raw
 
 
+MIN_KEPT = 64
+"""Smaller parties are drawn anew each time, so that many of them take no memory."""
+
 _encode = msgspec.json.Encoder().encode
 
 
-def snapshot(party: Party, online: Set[int], at_ms: int) -> bytes:
+class Portraits:
+    """Participants as JSON, kept while they stay the same values: a large party's listeners often begin together."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[Participant, bool, bool, msgspec.Raw]] = {}
+
+    def of(self, party: Party, online: Set[int]) -> list[msgspec.Raw]:
+        """All participants, in order of joining."""
+        if len(party.participants) <= MIN_KEPT:
+            return [_portrait(party, one, online) for one in party.participants]
+        kept, drawn = self._kept, {}
+        leader_id = party.leader_id
+        for one in party.participants:
+            was = kept.get(one.id)
+            if was is None or was[0] is not one or was[1] != (one.id == leader_id) or was[2] != (one.id in online):
+                was = one, one.id == leader_id, one.id in online, _portrait(party, one, online)
+            drawn[one.id] = was
+        self._kept = drawn
+        return [portrait for _, _, _, portrait in drawn.values()]
+
+
+def _portrait(party: Party, one: Participant, online: Set[int]) -> msgspec.Raw:
+    return msgspec.Raw(_encode(participant_view(party, one, online)))
+
+
+def snapshot(party: Party, online: Set[int], at_ms: int, portraits: Portraits) -> bytes:
     """The party as it stands: where a listener starts from."""
-    participants = participants_view(party, online).participants
-    return _encode(Snapshot("snapshot", party.version, moment(at_ms), party_view(party), participants))
+    drawn = portraits.of(party, online)
+    return _encode(Snapshot("snapshot", party.version, moment(at_ms), party_view(party), drawn))
 
 
 def told(announcement: Announcement, online: Set[int]) -> Iterator[bytes]:

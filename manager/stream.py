@@ -1,0 +1,91 @@
+"""One listener's connection: bytes out without ever waiting, signs of life in."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from math import inf
+from typing import cast
+
+from chassis.websocket import CLOSE, NORMAL, PING, PONG, TRY_AGAIN_LATER, Incoming, ProtocolError, frame
+from manager.attendance import Seat
+from manager.frames import Framing
+
+MAX_BACKLOG_BYTES = 256 * 1024
+"""What may wait for a listener besides their snapshot; who lets more come together is too slow."""
+
+FAREWELL_S = 5.0
+"""How long a listener has to take the end of their stream."""
+
+
+class Stream(asyncio.Protocol):
+    """One listener's connection. What is written to it never waits for them."""
+
+    __slots__ = ("_allowance", "_incoming", "_lost", "_transport", "framing", "has_ended", "heard_s", "seat")
+
+    _transport: asyncio.Transport
+
+    def __init__(self, framing: Framing, seat: Seat, lost: "Callable[[Stream], None]") -> None:
+        self.framing = framing
+        self.seat = seat
+        self.has_ended = False
+        self.heard_s = inf  # when a sign of life last came in, by the loop's clock; stays so if none can come
+        self._lost = lost
+        self._incoming = Incoming()
+        self._allowance = MAX_BACKLOG_BYTES
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self.has_ended = True
+        self._lost(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Whatever a listener says is a sign of life and nothing more."""
+        if not self.framing.is_two_way:
+            return
+        self.heard_s = asyncio.get_running_loop().time()
+        try:
+            for kind, payload in self._incoming.feed(data):
+                if kind == PING:
+                    self.write(frame(PONG, payload))
+                elif kind == CLOSE:
+                    self.end(NORMAL, "")
+                    self._transport.close()
+                    return
+        except ProtocolError as error:
+            self.end(error.code, error.reason)
+            self._incoming = Incoming()
+
+    def write(self, data: bytes) -> None:
+        """Sends whole frames, or ends the stream if too much waits already."""
+        if self._transport.get_write_buffer_size() > self._allowance:
+            self.end(TRY_AGAIN_LATER, "too slow")
+        elif not self.has_ended:
+            self._transport.write(data)
+
+    def begin(self, snapshot: bytes) -> None:
+        """Sends the frame that the listener starts from, however large it is."""
+        self._allowance += len(snapshot)
+        self.write(snapshot)
+
+    def end(self, code: int, reason: str) -> None:
+        """Says why the stream ends. It is cut if the listener doesn't take that in time."""
+        if not self.has_ended:
+            self.has_ended = True
+            self._transport.write(self.framing.close(code, reason))
+            if not self.framing.is_two_way:
+                self._transport.close()
+            asyncio.get_running_loop().call_later(FAREWELL_S, self._transport.abort)
+
+    def cut(self) -> None:
+        """Ends the connection without a word."""
+        self._transport.abort()
+
+    def give_up_after(self, silence_s: float) -> None:
+        """Lets the system end the connection when what was sent isn't acknowledged for so long (Linux only)."""
+        its_socket = self._transport.get_extra_info("socket")
+        if hasattr(socket, "TCP_USER_TIMEOUT") and its_socket is not None:
+            with contextlib.suppress(OSError):
+                its_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(silence_s * 1000)))
