@@ -45,6 +45,15 @@ def admitted(limit: Limit, key: Key = ANN) -> bool:
     return True
 
 
+def use_up(limit: RateLimit, key: Key = ANN) -> int:
+    """Takes all that there is, and says how much that was."""
+    taken = 0
+    while admitted(limit, key):
+        taken += 1
+        assert taken < 1000, "this limits nothing"
+    return taken
+
+
 def refusal_of(limit: RateLimit, key: Key = ANN) -> TooManyRequests:
     """The refusal of a key whose quota is used up."""
     with pytest.raises(TooManyRequests) as refused:
@@ -60,8 +69,7 @@ def test_a_quota_can_be_taken_at_once_and_no_more() -> None:
 def test_after_the_quota_they_come_one_by_one_at_its_pace() -> None:
     clock = Clock()
     limit = RateLimit("create", 10, 3600, clock)
-    while admitted(limit):
-        pass
+    use_up(limit)
     for second in range(1, 1801):
         clock.now_s = second
         assert admitted(limit) == (second % 360 == 0), second
@@ -85,8 +93,7 @@ def test_keys_are_counted_apart() -> None:
 def test_who_is_refused_loses_nothing_by_asking() -> None:
     clock = Clock()
     limit = RateLimit("create", 2, 60, clock)
-    while admitted(limit):
-        pass
+    use_up(limit)
     for _ in range(100):
         assert not admitted(limit)
     clock.now_s = 30
@@ -125,8 +132,7 @@ def test_however_much_is_counted_at_once_nobody_owes_more_than_a_quota() -> None
 
 def test_a_refusal_says_which_limit_it_was_and_when_to_come_back() -> None:
     limit = RateLimit("create", 10, 3600, Clock())
-    while admitted(limit):
-        pass
+    use_up(limit)
     refusal = refusal_of(limit)
     assert (refusal.status, refusal.code, refusal.retry_after_s) == (429, "too_many_requests", 360)
     assert refusal.detail == "The limit create of 10 an hour is used up; come back in 360 s."
@@ -143,8 +149,7 @@ def test_a_refusal_names_the_period_as_people_say_it(per_s: float, period: str) 
 
 def test_the_time_to_wait_is_whole_seconds_and_at_least_one() -> None:
     limit = RateLimit("requests", 20, 1, Clock())
-    while admitted(limit):
-        pass
+    use_up(limit)
     assert refusal_of(limit).retry_after_s == 1
 
 
@@ -157,8 +162,7 @@ def test_no_stretch_of_time_has_more_than_the_quota_and_what_the_pace_gives(
     limit = RateLimit("create", quota, per_s, clock)
     taken_s: list[float] = []
     for pause in pauses:
-        while admitted(limit):
-            taken_s.append(clock.now_s)
+        taken_s += [clock.now_s] * use_up(limit)
         clock.now_s += pause * per_s / quota
     for first, begin_s in enumerate(taken_s):
         for last in range(first, len(taken_s)):
@@ -171,8 +175,7 @@ def test_the_time_to_wait_is_honest(quota: int, per_s: float, start_s: float, pa
     clock = Clock(start_s)
     limit = RateLimit("create", quota, per_s, clock)
     for pause in [*pauses, 0]:
-        while admitted(limit):
-            pass
+        use_up(limit)
         refused_at_s, retry_after_s = clock.now_s, refusal_of(limit).retry_after_s
         assert retry_after_s is not None
         # Whole seconds are rounded up, so the last moment at which it surely fails is one second earlier.
@@ -193,6 +196,17 @@ def test_a_moment_before_the_time_is_over_it_still_fails(per_s: float) -> None:
     assert not admitted(limit)
     clock.now_s += A_MOMENT_S
     assert admitted(limit)
+
+
+@pytest.mark.parametrize("spare_s", [0, 1e-6])
+def test_whoever_comes_back_exactly_when_told_is_not_turned_away_by_the_last_bit_of_a_float(spare_s: float) -> None:
+    for number in range(2000):
+        clock = Clock(number / 7)
+        limit = RateLimit("create", 10, 3600, clock)
+        use_up(limit)
+        clock.now_s += 359 - spare_s
+        clock.now_s += refusal_of(limit).retry_after_s or 0
+        limit.check(ANN)
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.floats(0, 1.5)), max_size=300), st.integers(1, 5), st.integers(1, 8))
@@ -271,6 +285,15 @@ def test_one_who_owes_for_long_holds_up_the_others_no_longer_than_the_period() -
     clock.now_s = 100
     limit.check(ANN)
     assert len(limit) == 0
+
+
+def test_a_paid_debt_that_is_still_remembered_is_no_credit() -> None:
+    clock = Clock()
+    limit = RateLimit("create", 10, 100, clock)
+    use_up(limit, ANN)
+    limit.take(BOB)
+    clock.now_s = 50
+    assert use_up(limit, BOB) == 10
 
 
 def test_unlimited_admits_everything_and_counts_nobody() -> None:
