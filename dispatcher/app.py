@@ -24,6 +24,7 @@ def dispatcher_app(settings: Settings, roster: Roster, lifetime: Lifetime) -> we
         openapi=OPENAPI,
         registry=new_registry(),
         lifetime=lifetime,
+        origins=settings.allowed_origins,
         unready=list,
         serves_metrics=not settings.metrics_port,
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from chassis.origins import NO_ORIGINS, AllowedOrigins
 from chassis.settings import ProcessSettings, setting, whole
 
 
@@ -18,4 +19,9 @@ class Settings(ProcessSettings):
         "a port of its own for /metrics, 0 for the main one; further workers take the next ones",
         default=0,
         read=whole(0, 65535),
+    )
+    allowed_origins: AllowedOrigins = setting(
+        "origins of web pages that may use this from a browser, with commas between them, or *",
+        default=NO_ORIGINS,
+        read=AllowedOrigins.parse,
     )

@@ -21,8 +21,11 @@ from manager import api, live
 from manager.announcements import Announcements
 from manager.api import ATTENDANCE, PARTIES, ROSTER, SELF
 from manager.attendance import Attendance
+from manager.callers import Callers
+from manager.limits import UNLIMITED, Limits, new_limits
 from manager.listening import Listening
-from manager.live import LISTENING, ORIGINS
+from manager.live import LISTENING
+from manager.lookups import LOOKUPS, Lookups, guarded
 from manager.parties import Parties
 from manager.presence import Presence
 from manager.settings import Settings
@@ -57,16 +60,16 @@ def manager_app(
     stores: list[SqliteStore] = []
     app = new_app(
         service="manager",
-        routes=[*api.routes, *live.routes],
+        routes=map(guarded, [*api.routes, *live.routes]),
         openapi=OPENAPI,
         registry=registry,
         lifetime=lifetime,
+        origins=settings.allowed_origins,
         unready=lambda: [reason for store in stores if (reason := store.unwritable())],
         serves_metrics=not settings.metrics_port,
     )
     app[ROSTER] = roster
     app[SELF] = myself
-    app[ORIGINS] = settings.allowed_origins
     announcements = Announcements()
 
     def announce(change: Change) -> None:
@@ -126,16 +129,22 @@ def _furnish(
         grace_s=settings.grace_s,
         idle_s=settings.idle_expiry_h * 3600,
     )
-    app[ATTENDANCE] = Attendance(store, presence, announcements, clock_ms=clocks.clock_ms, running_s=clocks.running_s)
+    limits = _limits(settings)
+    callers = Callers(store.keys, limits)
+    app[LOOKUPS] = Lookups(limits, settings.trusted_proxies)
+    app[ATTENDANCE] = Attendance(
+        store, callers, presence, announcements, clock_ms=clocks.clock_ms, running_s=clocks.running_s
+    )
     app[LISTENING] = Listening(
         app[ATTENDANCE],
         announcements,
         beat_s=settings.beat_s,
-        streams_per_device=settings.streams_per_device,
+        streams_per_device=settings.streams_per_device if settings.rate_limits == "on" else None,
         clock_ms=clocks.clock_ms,
     )
     app[PARTIES] = Parties(
         store,
+        callers,
         app[ATTENDANCE],
         announcements,
         clock_ms=clocks.clock_ms,
@@ -143,6 +152,19 @@ def _furnish(
         resolution=settings.discovery_resolution,
         default_capacity=settings.default_capacity,
         max_capacity=settings.max_capacity,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    if settings.rate_limits == "off":
+        return UNLIMITED
+    return new_limits(
+        creates_per_h=settings.creates_per_h,
+        joins_per_h=settings.joins_per_h,
+        requests_per_s=settings.requests_per_s,
+        failed_lookups_per_h=settings.failed_lookups_per_h,
+        failed_lookups_per_h_ipv6=settings.failed_lookups_per_h_ipv6,
+        clock_s=time.monotonic,
     )
 
 

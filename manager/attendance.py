@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 import structlog
 
-from chassis.codes import area_code_of
 from chassis.errors import Forbidden, Refusal
 from manager import rules
 from manager.announcements import Announcements, Present
+from manager.callers import Callers
 from manager.deadlines import Deadlines
 from manager.party import Joined, Left, Party
 from manager.presence import Presence
-from manager.store import Change, Decision, Keys, Store, party_not_found
-from manager.tokens import invalid, participant_of
+from manager.store import Change, Decision, Store, party_not_found
+from manager.tokens import invalid
 
 TICK_S = 0.25
 _RETRY_S = 2.0
@@ -31,20 +31,13 @@ class Seat(NamedTuple):
     participant_id: int
 
 
-def authenticate(keys: Keys, party: Party, token: str | None) -> int:
-    """The participant whose token this is. Raises Unauthenticated."""
-    participant_id = participant_of(token, keys.area[area_code_of(party.code)], party.id)
-    if party.participant(participant_id) is None:
-        raise invalid()
-    return participant_id
-
-
 class Attendance:
     """Who is there, of all parties of a manager. Nobody who is online, or about to be, is ever removed."""
 
     def __init__(
         self,
         store: Store,
+        callers: Callers,
         presence: Presence,
         announcements: Announcements,
         *,
@@ -53,6 +46,7 @@ class Attendance:
     ) -> None:
         self.presence = presence
         self._store = store
+        self._callers = callers
         self._announcements = announcements
         self._clock_ms = clock_ms
         self._running_s = running_s
@@ -111,9 +105,9 @@ class Attendance:
         return party
 
     async def recognise(self, code: int, token: str | None) -> tuple[Party, int]:
-        """The party and which of its participants this is. Raises NotFound, Unauthenticated."""
+        """The party and which of its participants this is. Raises NotFound, Unauthenticated, TooManyRequests."""
         party = await self.current(code)
-        return party, authenticate(self._store.keys, party, token)
+        return party, self._callers.participant(party, token)
 
     async def come(self, code: int, token: str | None) -> Seat:
         """Somebody opens a stream: they are online until they `go`. Raises NotFound, Unauthenticated, StorageFull."""

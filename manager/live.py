@@ -5,7 +5,7 @@ from aiohttp import web
 from chassis.answer import NO_STORE, Answer, Opening
 from chassis.errors import Forbidden, Malformed, NotAcceptable, TooManyRequests
 from chassis.http import bearer_token
-from chassis.origins import AllowedOrigins
+from chassis.origins import ORIGINS
 from chassis.problem import request_id_of
 from chassis.protocol import take_over
 from chassis.reading import query
@@ -16,7 +16,6 @@ from manager.listening import Listening
 from manager.tokens import invalid
 
 LISTENING = web.AppKey("listening", Listening)
-ORIGINS = web.AppKey("origins", AllowedOrigins)
 
 PROTOCOL = "partyline.v1"
 _TOKEN_PREFIX = "bearer."
@@ -48,6 +47,12 @@ async def stream_events(request: web.Request) -> Answer:
     return await _open(request, code, token, SERVER_SENT_EVENTS, Opening(headers=lines))
 
 
+def token_of(request: web.Request) -> str | None:
+    """The token of `Authorization`, or of a subprotocol, where browsers have to put it."""
+    offered = (word.removeprefix(_TOKEN_PREFIX) for word in _subprotocols(request) if word.startswith(_TOKEN_PREFIX))
+    return bearer_token(request) or next(offered, None)
+
+
 async def _over_websocket(request: web.Request, code: int) -> Answer:
     if not request.app[ORIGINS].admits(request.headers.get("Origin"), request.headers.get("Host")):
         raise Forbidden("origin_not_allowed", "Pages of this origin may not open streams here; see --allowed-origins.")
@@ -55,10 +60,7 @@ async def _over_websocket(request: web.Request, code: int) -> Answer:
     if offered and PROTOCOL not in offered:
         raise Malformed("bad_websocket", f"The one subprotocol that is spoken here is {PROTOCOL}.")
     lines = accepted(request.method, request.headers, PROTOCOL if offered else None)
-    token = bearer_token(request) or next(
-        (word.removeprefix(_TOKEN_PREFIX) for word in offered if word.startswith(_TOKEN_PREFIX)), None
-    )
-    return await _open(request, code, token, WEBSOCKET, Opening(status=101, headers=lines))
+    return await _open(request, code, token_of(request), WEBSOCKET, Opening(status=101, headers=lines))
 
 
 async def _open(request: web.Request, code: int, token: str | None, framing: Framing, opening: Opening) -> Answer:

@@ -8,17 +8,16 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from chassis.codes import area_code_of
 from chassis.errors import Malformed, NotFound, PreconditionFailed
 from chassis.geo import Point
 from manager import rules
 from manager.announcements import Announcements, Said
-from manager.attendance import Attendance, authenticate
+from manager.attendance import Attendance
+from manager.callers import Callers
 from manager.party import Created, Event, Participant, Party, Traits
 from manager.places import snap
 from manager.presence import Roll
 from manager.store import Decision, Once, Outcome, Store
-from manager.tokens import device_hash, token_for
 from manager.wishes import Change, ParticipantChange, Wish
 
 Versions = frozenset[int] | None
@@ -47,6 +46,7 @@ class Parties:
     def __init__(
         self,
         store: Store,
+        callers: Callers,
         attendance: Attendance,
         announcements: Announcements,
         *,
@@ -57,6 +57,7 @@ class Parties:
         max_capacity: int,
     ) -> None:
         self._store = store
+        self._callers = callers
         self._attendance = attendance
         self._presence = attendance.presence
         self._announcements = announcements
@@ -71,7 +72,7 @@ class Parties:
 
         Raises Malformed, Unavailable `no_codes_left`, Unprocessable `idempotency_key_reused`, StorageFull.
         """
-        device = device_hash(self._store.keys.device, device_id)
+        device = self._callers.device(device_id)
         capacity = self._default_capacity if wish.capacity is None else self._checked_capacity(wish.capacity)
         discoverable = wish.place is not None if wish.discoverable is None else wish.discoverable
         if discoverable and wish.place is None:
@@ -81,6 +82,7 @@ class Parties:
         once = _once(key, "create", device, wish._replace(place=None), cell)
 
         def founding(party_id: int, code: int, other: Party | None) -> Decision:
+            self._callers.limits.creates.take(device)  # here, as a replay founds nothing
             party = Party(
                 id=party_id,
                 code=code,
@@ -104,7 +106,7 @@ class Parties:
 
         Raises NotFound, Conflict `party_full`, Locked, Unprocessable `idempotency_key_reused`, StorageFull.
         """
-        device = device_hash(self._store.keys.device, device_id)
+        device = self._callers.device(device_id)
         now_ms, seen_ms = self._clock_ms(), self._seen_ms()
         once = _once(key, "join", code, device, participant_name)
 
@@ -112,6 +114,7 @@ class Parties:
             if other is not None and other.id == party.id:
                 participant_id = party.seat_of(device).id
                 return Decision(participant_id, self._notice(party, participant_id), [])
+            self._callers.limits.joins.take(device)
             joined = rules.join(party, device=device, name=participant_name, at_ms=now_ms, seen_ms=seen_ms)
             return Decision(party.next_participant_id, joined, self._move_out(other, device))
 
@@ -207,13 +210,18 @@ class Parties:
         """Who of the party is online."""
         return self._presence.roll(party.id)
 
+    async def recognises(self, code: int, token: str | None) -> bool:
+        """Whether somebody in the party with this code has this token."""
+        party = await self._store.party(code)
+        return party is not None and self._callers.recognises(party, token)
+
     async def has(self, code: int) -> bool:
         """Whether a party lives under this code here."""
         return await self._store.party(code) is not None
 
     async def membership_of(self, device_id: str) -> Membership:
         """The seat that this device has. Raises NotFound."""
-        device = device_hash(self._store.keys.device, device_id)
+        device = self._callers.device(device_id)
         party = await self._store.party_of(device)
         if party is not None:
             await self._settle(party.code)
@@ -251,7 +259,7 @@ class Parties:
         """Finds out who asks, and whether they know the party as it is, and lets the rule decide."""
 
         def rule(party: Party, _: Party | None) -> Decision:
-            by = authenticate(self._store.keys, party, token)
+            by = self._callers.participant(party, token)
             if versions is not None and party.version not in versions:
                 raise PreconditionFailed("version_changed", f"The party is at version {party.version} by now.")
             return Decision(by, [*self._notice(party, by), *decide(party, by)], [])
@@ -282,7 +290,7 @@ class Parties:
         return msgspec.structs.replace(party.traits(), **wanted)
 
     def _membership(self, outcome: Outcome) -> Membership:
-        token = token_for(self._store.keys.area[area_code_of(outcome.code)], outcome.party_id, outcome.participant_id)
+        token = self._callers.token(outcome.code, outcome.party_id, outcome.participant_id)
         return Membership(outcome.code, outcome.participant_id, token, outcome.party, outcome.is_new)
 
 

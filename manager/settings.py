@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from chassis.origins import AllowedOrigins
-from chassis.settings import ProcessSettings, decimal, setting, whole
+from chassis.origins import NO_ORIGINS, AllowedOrigins
+from chassis.settings import ProcessSettings, decimal, one_of, setting, whole
+
+_LIMIT = whole(1, 1_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +32,20 @@ class Settings(ProcessSettings):
         default=24.0,
         read=decimal(0.0001, 8760),
     )
-    streams_per_device: int = setting("most streams that a device may have open", default=5, read=whole(1, 10_000))
+    rate_limits: str = setting("on, or off for load tests", default="on", read=one_of("on", "off"))
+    creates_per_h: int = setting("parties that a device may start in an hour", default=10, read=_LIMIT)
+    joins_per_h: int = setting("seats that a device may take in an hour", default=60, read=_LIMIT)
+    requests_per_s: int = setting("requests that a device may send in a second", default=20, read=_LIMIT)
+    streams_per_device: int = setting("streams that a device may have open", default=5, read=_LIMIT)
+    failed_lookups_per_h: int = setting(
+        "look-ups that find no party which an IPv4 address may make in an hour", default=300, read=_LIMIT
+    )
+    failed_lookups_per_h_ipv6: int = setting("the same for an IPv6 /64", default=20, read=_LIMIT)
+    trusted_proxies: int = setting(
+        "proxies in front that append to X-Forwarded-For; 0: the caller is who connects", default=0, read=whole(0, 10)
+    )
     allowed_origins: AllowedOrigins = setting(
         "origins of web pages that may use this from a browser, with commas between them, or *",
-        default=AllowedOrigins(),
+        default=NO_ORIGINS,
         read=AllowedOrigins.parse,
     )

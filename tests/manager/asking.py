@@ -28,9 +28,9 @@ async def managing(
     monotonic_s: Callable[[], float] = time.monotonic,
     **more: Any,
 ) -> AsyncIterator[int]:
-    """A manager on that database; yields its port. `more` are settings of the manager, such as `beat_s`."""
+    """A manager on that database; yields its port. `more` are settings such as `beat_s`; rate limits are off."""
     lifetime = Lifetime()
-    settings = Settings(config=config, hostname=hostname, database=database, **more)
+    settings = Settings(config=config, hostname=hostname, database=database, **{"rate_limits": "off", **more})
     app = manager_app(settings, read_roster(config), lifetime, clock_ms=clock_ms, monotonic_s=monotonic_s)
     async with serving(app, lifetime) as port:
         yield port

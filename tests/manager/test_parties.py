@@ -11,6 +11,8 @@ from chassis.errors import Forbidden, Malformed, NotFound, Unauthenticated
 from chassis.geo import Point
 from manager.announcements import Announcements
 from manager.attendance import Attendance
+from manager.callers import Callers
+from manager.limits import UNLIMITED
 from manager.parties import Membership, Parties
 from manager.places import snap
 from manager.presence import Presence
@@ -34,9 +36,11 @@ async def parties(tmp_path: Path) -> AsyncIterator[Parties]:
     ) as store:
         announcements = Announcements()
         presence = Presence(started_s=0, beat_s=10, grace_s=60, idle_s=3600)
+        callers = Callers(store.keys, UNLIMITED)
         yield Parties(
             store,
-            Attendance(store, presence, announcements, clock_ms=lambda: NOW_MS, running_s=lambda: 0),
+            callers,
+            Attendance(store, callers, presence, announcements, clock_ms=lambda: NOW_MS, running_s=lambda: 0),
             announcements,
             clock_ms=lambda: NOW_MS,
             running_s=lambda: 0,

@@ -1,0 +1,44 @@
+"""Who calls: devices by their ids, participants by their tokens, and none more often than it may."""
+
+from chassis.codes import area_code_of
+from chassis.errors import Unauthenticated
+from manager.limits import Limits
+from manager.party import Party
+from manager.store import Keys
+from manager.tokens import device_hash, invalid, participant_of, token_for
+
+
+class Callers:
+    """Recognises callers. Each time it does counts as one of their requests."""
+
+    def __init__(self, keys: Keys, limits: Limits) -> None:
+        self.limits = limits
+        self._keys = keys
+
+    def device(self, device_id: str) -> bytes:
+        """The device with this id, as it is kept. Raises TooManyRequests."""
+        device = device_hash(self._keys.device, device_id)
+        self.limits.requests.take(device)
+        return device
+
+    def participant(self, party: Party, token: str | None) -> int:
+        """Whose token this is. Raises Unauthenticated, TooManyRequests."""
+        participant = party.participant(self._named(party, token))
+        if participant is None:
+            raise invalid()
+        self.limits.requests.take(participant.device)
+        return participant.id
+
+    def recognises(self, party: Party, token: str | None) -> bool:
+        """Whether it is the token of somebody in this party; doesn't count as a request."""
+        try:
+            return party.participant(self._named(party, token)) is not None
+        except Unauthenticated:
+            return False
+
+    def token(self, code: int, party_id: int, participant_id: int) -> str:
+        """The token of a participant of this party."""
+        return token_for(self._keys.area[area_code_of(code)], party_id, participant_id)
+
+    def _named(self, party: Party, token: str | None) -> int:
+        return participant_of(token, self._keys.area[area_code_of(party.code)], party.id)
