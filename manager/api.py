@@ -95,7 +95,7 @@ async def nearby(request: web.Request) -> Answer:
 async def show_party(request: web.Request) -> Answer:
     query(request, _NO_WORDS)
     code = await code_of(request)
-    return _shown_now(await request.app[PARTIES].party(code))
+    return _shown_now(await request.app[PARTIES].party(code, bearer_token(request)))
 
 
 @routes.patch("/parties/{code}")
@@ -138,7 +138,7 @@ async def list_participants(request: web.Request) -> Answer:
     query(request, _NO_WORDS)
     code = await code_of(request)
     parties = request.app[PARTIES]
-    party = await parties.party(code)
+    party = await parties.party(code, bearer_token(request))
     return Answer(_listed.of(party, parties.roll(party)), headers=NO_STORE)
 
 

@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
 
+from chassis.clocks import WakingClock
 from chassis.database import DatabaseError
 from chassis.http import new_app
 from chassis.lifetime import Lifetime
@@ -43,11 +44,12 @@ def manager_app(
     lifetime: Lifetime,
     *,
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-    monotonic_s: Callable[[], float] = time.monotonic,
+    monotonic_s: Callable[[], float] | None = None,
 ) -> web.Application:
     """The application of one manager. Raises StartError; opening its database, at start-up, may too.
 
-    `clock_ms` is the time since 1970 as people are shown it; periods are measured by `monotonic_s`.
+    `clock_ms` is the time since 1970 as people are shown it; periods of presence are measured by
+    `monotonic_s`, by default while the process is awake.
     """
     myself = roster.of_hostname(settings.hostname)
     if myself is None:
@@ -93,7 +95,7 @@ def manager_app(
                 registry=registry,
             ) as store:
                 stores.append(store)
-                clocks = _Clocks(clock_ms, _running(store, monotonic_s))
+                clocks = _Clocks(clock_ms, _running(store, monotonic_s or WakingClock(time.monotonic)))
                 _furnish(app, settings, store, announcements, clocks)
                 _show(store, app, registry)
                 async with _at_work(app[ATTENDANCE].keep(), app[LISTENING].beat()):
@@ -115,7 +117,7 @@ class _Clocks(NamedTuple):
 
 
 def _running(store: SqliteStore, monotonic_s: Callable[[], float]) -> Callable[[], float]:
-    """How long this manager has run, before its last end too: neither outages nor stepping clocks count."""
+    """How long this manager has run, in seconds, before its last start too: outages and stepping clocks don't count."""
     began_s = monotonic_s() - store.ran_ms / 1000
     return lambda: monotonic_s() - began_s
 

@@ -122,6 +122,8 @@ class Attendance:
         if self.presence.go(seat.party_id, seat.participant_id, now_s):
             self._announce(seat.party_id, seat.participant_id, online=False)
             self._deadlines.advance(seat.code, now_s + self.presence.grace_s, now_s)
+        else:  # a heartbeat may still hold them; settling finds out for how long
+            self._deadlines.advance(seat.code, now_s, now_s)
 
     async def beat(self, code: int, participant_id: int, token: str | None) -> None:
         """Somebody who has no stream says that they are there.
@@ -137,8 +139,7 @@ class Attendance:
         now_s = self._running_s()
         if self.presence.beat(seat.party_id, by, now_s):
             self._announce(seat.party_id, by, online=True)
-        self.presence.go(seat.party_id, by, now_s)
-        self._deadlines.advance(code, now_s + self.presence.missed_s, now_s)
+        self.go(seat)
 
     async def keep(self) -> None:
         """Settles parties as their deadlines come, until cancelled."""

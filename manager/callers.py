@@ -29,12 +29,13 @@ class Callers:
         self.limits.requests.take(participant.device)
         return participant.id
 
-    def recognises(self, party: Party, token: str | None) -> bool:
-        """Whether it is the token of somebody in this party; doesn't count as a request."""
+    def recognised(self, party: Party, token: str | None) -> int | None:
+        """Whose token this is, None if it is good for nothing; doesn't count as a request."""
         try:
-            return party.participant(self._named(party, token)) is not None
+            participant_id = self._named(party, token)
         except Unauthenticated:
-            return False
+            return None
+        return participant_id if party.participant(participant_id) is not None else None
 
     def token(self, code: int, party_id: int, participant_id: int) -> str:
         """The token of a participant of this party."""

@@ -57,10 +57,7 @@ class Listening:
             self._announcements.subscribe(party.id, audience.hear)
         stream = Stream(framing, seat, self._lose)
         audience.add(stream)
-        now_s = asyncio.get_running_loop().time()
-        if framing.is_two_way:
-            stream.heard_s = now_s
-        self._beats.append((now_s + self.beat_s, stream))
+        self._beats.append((asyncio.get_running_loop().time() + self.beat_s, stream))
         self.stream_count += 1
         return stream
 
@@ -87,13 +84,9 @@ class Listening:
             now_s = loop.time()
             while self._beats and self._beats[0][0] <= now_s:
                 _, stream = self._beats.popleft()
-                if stream.has_ended:
-                    continue
-                if now_s - stream.heard_s > self.beat_s * MISSED_BEATS:
-                    stream.cut()
-                    continue
-                stream.write(stream.framing.beat)
-                self._beats.append((now_s + self.beat_s, stream))
+                if not stream.has_ended:
+                    stream.beat()
+                    self._beats.append((now_s + self.beat_s, stream))
 
     def _lose(self, stream: Stream) -> None:
         """The stream's connection has ended."""

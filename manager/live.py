@@ -1,5 +1,7 @@
 """A party's events as a stream, over WebSocket or as server-sent events: HTTP in, a stream out."""
 
+import re
+
 from aiohttp import web
 
 from chassis.answer import NO_STORE, Answer, Opening
@@ -24,6 +26,8 @@ _ADMITS_EVENTS = frozenset({"text/event-stream", "text/*", "*/*"})
 _EVENT_STREAM = "text/event-stream"
 _UNBUFFERED = f"{NO_STORE}X-Accel-Buffering: no\r\n"  # or a proxy collects what should arrive at once
 
+_IS_REFUSED = re.compile(r"(?:^|;)q=0(?:\.0{0,3})?(?:;|$)")
+
 routes = web.RouteTableDef()
 
 
@@ -43,7 +47,8 @@ async def stream_events(request: web.Request) -> Answer:
         await request.app[ATTENDANCE].recognise(code, token)
         return Answer(content_type=_EVENT_STREAM, headers=_UNBUFFERED)
     # A body without a length, so it ends with its connection.
-    lines = f"{_UNBUFFERED}Content-Type: {_EVENT_STREAM}\r\nConnection: close\r\n"
+    shared = request.app[ORIGINS].lines_for(request.headers.get("Origin"))
+    lines = f"{_UNBUFFERED}{shared}Content-Type: {_EVENT_STREAM}\r\nConnection: close\r\n"
     return await _open(request, code, token, SERVER_SENT_EVENTS, Opening(headers=lines))
 
 
@@ -96,5 +101,9 @@ def _subprotocols(request: web.Request) -> list[str]:
 
 
 def _admits_events(request: web.Request) -> bool:
-    accept = request.headers.get("Accept", "*/*")
-    return any(one.partition(";")[0].strip().lower() in _ADMITS_EVENTS for one in accept.split(","))
+    """By the Accept header (RFC 9110, 12.5.1), where a quality of 0 means no."""
+    ranges = ",".join(request.headers.getall("Accept", ("*/*",))).lower().replace(" ", "").split(",")
+    return any(
+        kind in _ADMITS_EVENTS and not _IS_REFUSED.search(rest)
+        for kind, _, rest in (media_range.partition(";") for media_range in ranges)
+    )

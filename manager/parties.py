@@ -1,6 +1,7 @@
 """One method per thing that a user can do. Each loads, decides by a rule and records through the store, in one step."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from chassis.errors import Malformed, NotFound, PreconditionFailed
+from chassis.errors import Malformed, NotFound, PreconditionFailed, Refusal
 from chassis.geo import Point
 from manager import rules
 from manager.announcements import Announcements, Said
@@ -202,9 +203,13 @@ class Parties:
         if speaker is not None:
             self._announcements.publish(outcome.party_id, Said(speaker, body, self._clock_ms()))
 
-    async def party(self, code: int) -> Party:
-        """The party with this code. Raises NotFound."""
-        return await self._attendance.current(code)
+    async def party(self, code: int, token: str | None = None) -> Party:
+        """The party with this code. A token that is good is a sign of life, none is needed. Raises NotFound."""
+        party = await self._attendance.current(code)
+        participant_id = None if token is None else self._callers.recognised(party, token)
+        if participant_id is not None:
+            await self._keep_notice(party, participant_id)
+        return party
 
     def roll(self, party: Party) -> Roll:
         """Who of the party is online."""
@@ -213,7 +218,7 @@ class Parties:
     async def recognises(self, code: int, token: str | None) -> bool:
         """Whether somebody in the party with this code has this token."""
         party = await self._store.party(code)
-        return party is not None and self._callers.recognises(party, token)
+        return party is not None and self._callers.recognised(party, token) is not None
 
     async def has(self, code: int) -> bool:
         """Whether a party lives under this code here."""
@@ -229,10 +234,7 @@ class Parties:
         if party is None:
             raise NotFound("membership_not_found", "This device is in no party of this manager.")
         participant_id = party.seat_of(device).id
-        if self._notice(party, participant_id):
-            await self._store.change(
-                party.code, lambda newest, _: Decision(participant_id, self._notice(newest, participant_id), [])
-            )
+        await self._keep_notice(party, participant_id)
         return self._membership(Outcome(party.code, party.id, participant_id, False, party))
 
     async def nearby(self, point: Point, *, radius_km: float, limit: int) -> list[tuple[Party, float]]:
@@ -266,6 +268,14 @@ class Parties:
 
         await self._settle(code)
         return await self._store.change(code, rule, once=once)
+
+    async def _keep_notice(self, party: Party, participant_id: int) -> None:
+        """Of somebody who only reads. That it can't be kept just now is no reason to refuse them."""
+        if self._notice(party, participant_id):
+            with contextlib.suppress(Refusal):
+                await self._store.change(
+                    party.code, lambda newest, _: Decision(participant_id, self._notice(newest, participant_id), [])
+                )
 
     def _notice(self, party: Party, participant_id: int) -> list[Event]:
         return rules.notice(party, participant_id, seen_ms=self._seen_ms(), every_ms=self._presence.notice_ms)

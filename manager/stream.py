@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from math import inf
 from typing import cast
 
 from chassis.websocket import CLOSE, NORMAL, PING, PONG, TRY_AGAIN_LATER, Incoming, ProtocolError, frame
 from manager.attendance import Seat
 from manager.frames import Framing
+from manager.presence import MISSED_BEATS
 
 MAX_BACKLOG_BYTES = 256 * 1024
 """What may wait for a listener besides their snapshot; who lets more come together is too slow."""
@@ -21,7 +21,7 @@ FAREWELL_S = 5.0
 class Stream(asyncio.Protocol):
     """One listener's connection. What is written to it never waits for them."""
 
-    __slots__ = ("_allowance", "_incoming", "_lost", "_transport", "framing", "has_ended", "heard_s", "seat")
+    __slots__ = ("_allowance", "_incoming", "_lost", "_transport", "framing", "has_ended", "seat", "unanswered")
 
     _transport: asyncio.Transport
 
@@ -29,7 +29,7 @@ class Stream(asyncio.Protocol):
         self.framing = framing
         self.seat = seat
         self.has_ended = False
-        self.heard_s = inf  # when a sign of life last came in, by the loop's clock; stays so if none can come
+        self.unanswered = 0  # beats since the last sign of life
         self._lost = lost
         self._incoming = Incoming()
         self._allowance = MAX_BACKLOG_BYTES
@@ -45,7 +45,7 @@ class Stream(asyncio.Protocol):
         """Whatever a listener says is a sign of life and nothing more."""
         if not self.framing.is_two_way:
             return
-        self.heard_s = asyncio.get_running_loop().time()
+        self.unanswered = 0
         try:
             for kind, payload in self._incoming.feed(data):
                 if kind == PING:
@@ -70,6 +70,14 @@ class Stream(asyncio.Protocol):
         self._allowance += len(snapshot)
         self.write(snapshot)
 
+    def beat(self) -> None:
+        """Asks for a sign of life. Cut is who owes three: counted, not timed, as this process may have slept meanwhile."""
+        if self.unanswered >= MISSED_BEATS:
+            self._transport.abort()
+        else:
+            self.unanswered += self.framing.is_two_way
+            self.write(self.framing.beat)
+
     def end(self, code: int, reason: str) -> None:
         """Says why the stream ends. It is cut if the listener doesn't take that in time."""
         if not self.has_ended:
@@ -78,10 +86,6 @@ class Stream(asyncio.Protocol):
             if not self.framing.is_two_way:
                 self._transport.close()
             asyncio.get_running_loop().call_later(FAREWELL_S, self._transport.abort)
-
-    def cut(self) -> None:
-        """Ends the connection without a word."""
-        self._transport.abort()
 
     def give_up_after(self, silence_s: float) -> None:
         """Lets the system end the connection when what was sent isn't acknowledged for so long (Linux only)."""
