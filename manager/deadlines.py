@@ -1,6 +1,6 @@
 """When a party has to be looked at again. Pure: a calendar whose pages are short near by and long far away."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import ceil
 
 PAGE_S = 0.05
@@ -56,7 +56,10 @@ class Deadlines:
     def due(self, now_s: float) -> Iterator[int]:
         """The keys whose deadline has come, earliest first. They stay until they are set again or taken out."""
         current = int(now_s / PAGE_S)
-        for page in range(self._turned, current + 1):
+        pages: Sequence[int] = range(self._turned, current + 1)
+        if len(pages) > len(self._pages):
+            pages = sorted(page for page in self._pages if page <= current)
+        for page in pages:
             yield from tuple(self._pages.get(page, ()))
         self._turned = current
 

@@ -71,7 +71,7 @@ class Stream(asyncio.Protocol):
         self.write(snapshot)
 
     def beat(self) -> None:
-        """Asks for a sign of life. Cut is who owes three: counted, not timed, as this process may have slept meanwhile."""
+        """Asks for a sign of life. Cut is who owes three: counted, not timed, as this process may have slept."""
         if self.unanswered >= MISSED_BEATS:
             self._transport.abort()
         else:
