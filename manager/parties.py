@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from manager import rules
 from manager.announcements import Announcements, Said
 from manager.attendance import Attendance
 from manager.callers import Callers
+from manager.idempotency import once_of
 from manager.party import Created, Event, Participant, Party, Traits
 from manager.places import snap
 from manager.presence import Roll
@@ -80,7 +80,7 @@ class Parties:
             raise rules.place_missing()
         cell = None if wish.place is None else snap(wish.place, self._resolution)
         now_ms, seen_ms = self._clock_ms(), self._seen_ms()
-        once = _once(key, "create", device, wish._replace(place=None), cell)
+        once = once_of(key, "create", device, wish._replace(place=None), cell)
 
         def founding(party_id: int, code: int, other: Party | None) -> Decision:
             self._callers.limits.creates.take(device)  # here, as a replay founds nothing
@@ -109,7 +109,7 @@ class Parties:
         """
         device = self._callers.device(device_id)
         now_ms, seen_ms = self._clock_ms(), self._seen_ms()
-        once = _once(key, "join", code, device, participant_name)
+        once = once_of(key, "join", code, device, participant_name)
 
         def rule(party: Party, other: Party | None) -> Decision:
             if other is not None and other.id == party.id:
@@ -198,7 +198,7 @@ class Parties:
             speaker = by
             return []
 
-        once = _once(key, "say", code, token, body)
+        once = once_of(key, "say", code, token, body)
         outcome = await self._decide(code, token, decide, once=once)
         if speaker is not None:
             self._announcements.publish(outcome.party_id, Said(speaker, body, self._clock_ms()))
@@ -307,14 +307,3 @@ class Parties:
 def _still_there(outcome: Outcome) -> Party:
     assert outcome.party is not None, "this change closes no party"
     return outcome.party
-
-
-def _once(key: str | None, *request: Wish | str | int | bytes | None) -> Once | None:
-    """The key and what it came with, as hashes. Devices and places go in as they are kept, never as they were sent."""
-    if key is None:
-        return None
-    return Once(_digest(key.encode()), _digest(msgspec.msgpack.encode(request)))
-
-
-def _digest(text: bytes) -> bytes:
-    return hashlib.blake2b(text, digest_size=16).digest()

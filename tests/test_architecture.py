@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent.parent
 ORDERS = {
     "dispatcher": "nearest -> directory -> api -> settings -> app -> __main__",
     "manager": "party codes places tokens wishes deadlines -> rules presence -> store -> store.image -> store.rows "
-    "-> store.sqlite limits -> announcements callers -> attendance -> parties -> wire -> events frames -> stream "
-    "-> audience -> listening -> api -> live -> lookups -> settings -> app -> __main__",
+    "-> store.sqlite limits -> announcements callers idempotency -> attendance -> parties -> wire -> events frames "
+    "-> stream -> audience -> listening -> api -> live -> lookups -> settings -> app -> __main__",
 }
 # For a service that isn't among them: whatever has another name stands left of the store if it is pure, else right.
 SHELL = "store -> store.* -> * -> wire -> api -> live -> lookups -> settings -> app -> __main__"
