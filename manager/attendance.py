@@ -18,7 +18,7 @@ from manager.tokens import invalid
 
 TICK_S = 0.25
 _RETRY_S = 2.0
-_PORTION = 500  # of parties that are settled side by side, so that they share commits and hold up nobody
+_PORTION = 100  # of parties that are settled side by side, so that they share commits and hold up nobody
 
 _log = structlog.get_logger()
 
@@ -139,7 +139,8 @@ class Attendance:
         now_s = self._running_s()
         if self.presence.beat(seat.party_id, by, now_s):
             self._announce(seat.party_id, by, online=True)
-        self.go(seat)
+        self.presence.go(seat.party_id, by, now_s)
+        self._deadlines.advance(code, now_s + self.presence.missed_s, now_s)
 
     async def keep(self) -> None:
         """Settles parties as their deadlines come, until cancelled."""

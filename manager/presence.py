@@ -116,7 +116,9 @@ class Presence:
 
     def next_s(self, party: Party) -> float:
         """When the next of them turns offline or is lost, if nobody does anything; infinity for never."""
-        return min(self.next_of(party.id, one) for one in party.participants)
+        if party.id in self._rolls:
+            return min(self.next_of(party.id, one) for one in party.participants)
+        return min(self._out_unseen_s(one) for one in party.participants)
 
     def next_of(self, party_id: int, one: Participant) -> float:
         """When this participant turns offline or is lost, if nobody does anything."""
@@ -134,9 +136,11 @@ class Presence:
                 return _FOREVER_S
             if presence.lost_s != _NEVER_S:
                 return presence.lost_s + self.grace_s
-        if one.is_live:
-            return self._started_s + self.grace_s
-        return one.seen_ms / 1000 + self._idle_s
+        return self._out_unseen_s(one)
+
+    def _out_unseen_s(self, one: Participant) -> float:
+        """Of somebody who hasn't been online since the start."""
+        return self._started_s + self.grace_s if one.is_live else one.seen_ms / 1000 + self._idle_s
 
     def _presence(self, party_id: int, participant_id: int) -> _Presence:
         roll = self._rolls.get(party_id)
