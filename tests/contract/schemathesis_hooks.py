@@ -11,6 +11,14 @@ from schemathesis.core.transport import Response
 from schemathesis.generation.case import Case
 from schemathesis.hooks import HookContext
 
+EVENTS = "/parties/{code}/events"
+CLOSE = ("DELETE", "/parties/{code}")
+NEEDS_NO_TOKEN = {
+    ("GET", "/parties/{code}"),
+    ("GET", "/parties/{code}/participants"),
+    ("POST", "/parties/{code}/participants"),
+}
+
 _tokens: dict[str, dict[int, str]] = {}  # by party code and participant id
 _keys: set[str] = set()
 _asked: set[str] = set()
@@ -29,12 +37,10 @@ def after_call(context: HookContext, case: Case[Any], response: Response) -> Non
     if case.method == "POST" and response.status_code in (200, 201):
         seat = response.json()
         _tokens.setdefault(seat["party_code"], {})[seat["participant_id"]] = seat["token"]
-    elif case.method == "DELETE" and response.status_code in (204, 401, 404):
-        # Of a 401 or 404 too: a device that took a seat elsewhere has left this one.
-        seats = _tokens.get(case.path_parameters["code"], {})
-        seats.pop(case.path_parameters["participant_id"], None)
-        if not seats:
-            _tokens.pop(case.path_parameters["code"], None)
+    elif "{code}" in case.path and response.status_code == 401 and "Authorization" in case.headers:
+        _forget(case)  # a device that took a seat elsewhere has left this one
+    elif case.method == "DELETE" and response.status_code in (204, 404):
+        _forget(case)
 
 
 @schemathesis.hook
@@ -48,9 +54,11 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     _tried["valid"] += 1
     if "{code}" in case.path:
         _go_where_somebody_is(case)
-    capacity = case.body.get("capacity") if isinstance(case.body, dict) else None
-    if isinstance(case.body, dict) and isinstance(capacity, float):
-        case.body["capacity"] = int(capacity)  # to JSON Schema 5.0 is an integer; the service insists on 5
+        _change_what_is_there(case)
+    for name in ("capacity", "participant_id"):
+        number = case.body.get(name) if isinstance(case.body, dict) else None
+        if isinstance(case.body, dict) and isinstance(number, float):
+            case.body[name] = int(number)  # to JSON Schema 5.0 is an integer; the service insists on 5
     key = case.headers.get("Idempotency-Key")
     if key in _keys:
         case.headers["Idempotency-Key"] = f"another-{next(_turns)}"
@@ -76,7 +84,35 @@ def _go_where_somebody_is(case: Case[Any]) -> None:
         places["code"] = next(reversed(_tokens))
         if "participant_id" in places:
             places["participant_id"] = next(reversed(_tokens[places["code"]]))
-    tokens = _tokens.get(places["code"], {})
-    if case.method == "DELETE" and tokens:
-        token = tokens.get(places["participant_id"], next(iter(tokens.values())))
-        case.headers["Authorization"] = f"Bearer {token}"
+    seats = _tokens.get(places["code"], {})
+    # A stream that begins doesn't end, so nobody comes to it with a token; the walk goes there.
+    if seats and case.path != EVENTS and (case.method, case.path) not in NEEDS_NO_TOKEN:
+        case.headers["Authorization"] = f"Bearer {_token_of(seats, places.get('participant_id'))}"
+
+
+def _change_what_is_there(case: Case[Any]) -> None:
+    """A version that is there, a place for what is to be found, a leader from among those who are in the party."""
+    if "If-Match" in case.headers and next(_turns) % 2:
+        case.headers["If-Match"] = "*"
+    if not isinstance(case.body, dict):
+        return
+    if case.method == "PATCH" and case.body.get("discoverable") and case.body.get("lat") is None:
+        case.body.update(lat=1, lng=1)
+    seats = _tokens.get(case.path_parameters["code"], {})
+    if case.method == "PUT" and seats:
+        case.body["participant_id"] = next(reversed(seats))
+
+
+def _token_of(seats: dict[int, str], participant_id: Any) -> str:
+    """Theirs, or else that of whoever has been there longest, who leads unless the lead was handed over."""
+    return seats.get(participant_id, next(iter(seats.values())))
+
+
+def _forget(case: Case[Any]) -> None:
+    """Whoever was meant is no longer there; without an id, that is everybody, or who was taken for the leader."""
+    code = case.path_parameters["code"]
+    seats = _tokens.get(code, {})
+    participant_id: Any = case.path_parameters.get("participant_id", next(iter(seats), None))
+    seats.pop(participant_id, None)
+    if not seats or (case.method, case.path) == CLOSE:
+        _tokens.pop(code, None)

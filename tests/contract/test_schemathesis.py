@@ -19,6 +19,7 @@ from tests.processes import ROOT, environment_with, running, running_manager
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 SEED = os.environ.get("SCHEMATHESIS_SEED", "20261121")
 TIMEOUT_S = 300.0
+STREAM = "GET /parties/{code}/events"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ def assert_nothing_found(done: Trial, service: str) -> None:
     assert done.report["stop_reason"] == "completed", done.output
     # A run whose requests all miss would find nothing either.
     for operation, phases in done.report["valid_rates"].items():
+        if operation == STREAM:
+            continue  # see the hooks: with a token it would never end
         assert sum(counts["accepted"] for counts in phases.values()) > 0, f"{operation}\n{done.output}"
 
 
@@ -72,7 +75,7 @@ def test_the_manager_answers_as_documented_whatever_it_is_asked(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # Its bound on seats is the document's, which is that of all managers.
-    with running_manager(tmp_path / "manager.db", "--max-capacity", "10000") as service:
+    with running_manager(tmp_path / "manager.db", "--max-capacity", "10000", "--rate-limits", "off") as service:
         done = trial(OPENAPI / "manager.yaml", service.port, tmp_path, "--max-examples", "50")
     with capfd.disabled():
         assert_nothing_found(done, "manager")
@@ -92,7 +95,7 @@ def test_a_planted_drift_is_found(tmp_path: Path, plant: Callable[[Any], object]
     plant(root["components"]["schemas"])
     spoiled = tmp_path / "spoiled.yaml"
     spoiled.write_text(yaml.safe_dump(root))
-    with running_manager(tmp_path / "manager.db", "--max-capacity", "10000") as service:
+    with running_manager(tmp_path / "manager.db", "--max-capacity", "10000", "--rate-limits", "off") as service:
         done = trial(spoiled, service.port, tmp_path, "--include-operation-id", "create_party", "--phases", "coverage")
     assert done.report["exit_code"] == 1, done.output
     assert {failure["type"] for failure in done.report["failures"]} == {found}, done.output
