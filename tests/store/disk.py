@@ -12,7 +12,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from chassis.errors import Refusal
-from manager.store import Outcome
+from manager.store import Change, Outcome
 from manager.store.image import Image
 from manager.store.sqlite import SqliteStore, open_sqlite
 from tests.store.people import AREA_CODES, MONTREAL, RESOLUTION, Clock
@@ -27,6 +27,7 @@ async def opened(
     clock: Clock | None = None,
     broken: Callable[[str], None] | None = None,
     resolution: int = RESOLUTION,
+    announce: Callable[[Change], None] = lambda _: None,
 ) -> AsyncIterator[SqliteStore]:
     """The store on this file. Fails the test when the disk is said to be broken and nobody listens for that."""
     failures: list[str] = []
@@ -37,6 +38,7 @@ async def opened(
         clock_ms=clock or Clock(),
         broken=broken or failures.append,
         registry=CollectorRegistry(),
+        announce=announce,
     ) as store:
         yield store
     assert not failures
