@@ -11,6 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from chassis.health import VERSION
 from chassis.lifetime import Lifetime
+from chassis.origins import AllowedOrigins
 from chassis.reading import MAX_BODY_BYTES, MAX_QUERY_CHARACTERS
 from chassis.roster import read_roster
 from dispatcher.app import dispatcher_app
@@ -161,6 +162,15 @@ def test_both_documents_say_the_same_of_what_every_service_answers() -> None:
         assert ours == {name: manager["components"][part][name] for name in ours}
     for name in ("TypedPartyCode", "RequestId", "Problem", "ProblemMembers"):
         assert dispatcher["components"]["schemas"][name] == manager["components"]["schemas"][name]
+
+
+@each_service
+@pytest.mark.parametrize("allowed", ["https://game.example", "*"])
+def test_what_pages_of_other_origins_may_read_is_documented(service: str, allowed: str) -> None:
+    documented = set(re.findall(r"`([A-Za-z-]+)`", document_of(service).root["info"]["description"]))
+    lines = AllowedOrigins.parse(allowed).lines_for("https://game.example").splitlines()
+    assert {line.partition(":")[0] for line in lines} <= documented
+    assert "OPTIONS" in documented
 
 
 @each_service
