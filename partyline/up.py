@@ -1,7 +1,8 @@
 """`partyline up`: a dispatcher and all managers of a roster in one process, on one address, told apart by Host."""
 
+import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,6 +78,7 @@ def _app(settings: Settings, roster: Roster, lifetime: Lifetime) -> web.Applicat
         its = {"hostname": manager.hostname, "database": _database_of(settings, manager)}
         managers[manager.hostname] = manager_app(_settings_of(ManagerSettings, ours | its), roster, lifetime)
     app.cleanup_ctx.append(_together(managers.values()))
+    app.on_shutdown.append(_at_once(managers.values()))
     for hostname, its_app in managers.items():
         app.add_domain(hostname, its_app)
     return app
@@ -98,6 +100,18 @@ def _together(managers: Collection[web.Application]) -> Callable[[web.Applicatio
     return together
 
 
+def _at_once(managers: Collection[web.Application]) -> Callable[[web.Application], Awaitable[None]]:
+    """What the managers do when they are told to end, side by side: deaf listeners of one hold up no other."""
+    handlers = [(manager, handler) for manager in managers for handler in manager.on_shutdown]
+    for manager in managers:
+        manager.on_shutdown.clear()
+
+    async def at_once(_: web.Application) -> None:
+        await asyncio.gather(*(handler(manager) for manager, handler in handlers))
+
+    return at_once
+
+
 def _settings_of(kind: type[T], fixed: Mapping[str, Any]) -> T:
     """A service's settings: what all services share is given, the rest comes from the environment."""
     return parse_settings(kind, prog=PROG, description=_DESCRIPTION, arguments=[], fixed=fixed)
@@ -108,14 +122,15 @@ def _database_of(settings: Settings, manager: Manager) -> Path:
 
 
 def _welcome(settings: Settings, roster: Roster, port: int) -> str:
-    """What runs where, and three lines to try."""
+    """What runs where, and lines to try."""
     here = f"localhost:{port}"
     rows = [("dispatcher", f"http://{here}", "")]
     rows += [(one.region, one.url, str(_database_of(settings, one))) for one in roster.managers]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     table = [f"  {name:{widths[0]}}  {url:{widths[1]}}  {database}".rstrip() for name, url, database in rows]
     example = roster.managers[min(1, len(roster.managers) - 1)]
-    post = f"curl -X POST {example.url}/parties"
+    parties = f"{example.url}/parties"
+    post = f"curl -X POST {parties}"
     json = "-H 'content-type: application/json' -d"
     return "\n".join(
         [
@@ -126,6 +141,7 @@ def _welcome(settings: Settings, roster: Roster, port: int) -> str:
             f'  curl "http://{here}/managers/find?lng={example.lng}&lat={example.lat}"',
             f'  {post} {json} \'{{"device_id":"phone-1"}}\'',
             f'  {post}/<party_code>/participants {json} \'{{"device_id":"phone-2","participant_name":"Ann"}}\'',
+            f"  curl -N {parties}/<party_code>/events -H 'Authorization: Bearer <token>'",
             "",
             f"Docs: http://{here}/docs and {example.url}/docs. Ctrl-C ends it.",
             "",

@@ -1,12 +1,17 @@
 """`python -m partyline up`: everything in one process, on one address, told apart by the Host header."""
 
+import asyncio
+import contextlib
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.processes import Service, outcome, running
-from tests.talking import Reply, ask
+from tests.talking import PATIENCE_S, Reply, Wire, ask, request_bytes
 
 MANAGERS = ["us-east-1", "ca-central-1", "eu-central-1"]
 
@@ -14,6 +19,33 @@ MANAGERS = ["us-east-1", "ca-central-1", "eu-central-1"]
 async def at(service: Service, name: str, method: str, path: str, body: object = None) -> Reply:
     """A request to one of the services by its name."""
     return await ask(service.port, method, path, body=body, headers={"Host": f"{name}:{service.port}"})
+
+
+@contextlib.asynccontextmanager
+async def listening(service: Service, region: str, party: Any) -> AsyncIterator[aiohttp.ClientWebSocketResponse[bool]]:
+    """A stream of the party's leader over a WebSocket."""
+    url = f"http://127.0.0.1:{service.port}/parties/{party['party_code']}/events"
+    headers = {"Host": f"{region}.localhost:{service.port}", "Authorization": f"Bearer {party['token']}"}
+    async with aiohttp.ClientSession() as session, session.ws_connect(url, headers=headers) as connection:
+        yield connection
+
+
+async def heard(connection: aiohttp.ClientWebSocketResponse[bool], kind: str) -> Any:
+    """The next event of this type."""
+    while True:
+        event = await connection.receive_json(timeout=PATIENCE_S)
+        if event["type"] == kind:
+            return event
+
+
+@contextlib.asynccontextmanager
+async def wired(service: Service, region: str, party: Any, **headers: str) -> AsyncIterator[Wire]:
+    """A request for the leader's stream on a bare connection."""
+    target = f"/parties/{party['party_code']}/events"
+    host = {"Host": f"{region}.localhost", "Authorization": f"Bearer {party['token']}"}
+    async with await Wire.to(service.port) as wire:
+        await wire.send(request_bytes("GET", target, headers={**host, **headers}))
+        yield wire
 
 
 def unfolded_logs(folder: Path) -> list[str]:
@@ -40,6 +72,63 @@ async def test_what_it_prints_is_true_and_works_line_by_line(tmp_path: Path) -> 
         path = f"/parties/{made.json()['party_code']}/participants"
         joined = await at(service, found["hostname"], "POST", path, {"device_id": "phone-2", "participant_name": "Ann"})
         assert (joined.status, joined.json()["participant_id"]) == (201, 1)
+        assert f"curl -N {found['url']}/parties/<party_code>/events -H 'Authorization: Bearer <token>'" in printed
+        async with wired(service, "ca-central-1", made.json()) as wire:
+            assert (await wire.reply()).header("content-type") == "text/event-stream"
+
+
+async def test_streams_are_the_named_managers_too(tmp_path: Path) -> None:
+    with running("partyline up", "--data", str(tmp_path)) as service:
+        made = (await at(service, "eu-central-1.localhost", "POST", "/parties", {"device_id": "phone-1"})).json()
+        async with listening(service, "eu-central-1", made) as stream:
+            assert (await heard(stream, "snapshot"))["party"] == made["party"]
+            path = f"/parties/{made['party_code']}/participants"
+            joined = await at(service, "eu-central-1.localhost", "POST", path, {"device_id": "phone-2"})
+            assert (await heard(stream, "participant_joined"))["participant"]["participant_id"] == 1
+            async with listening(service, "eu-central-1", joined.json()):
+                assert (await heard(stream, "presence"))["participant_id"] == 1
+        for region in ("us-east-1.localhost", "localhost"):  # that manager has no such party, the dispatcher no parties
+            reply = await at(service, region, "GET", f"/parties/{made['party_code']}/events")
+            assert reply.status == {"us-east-1.localhost": 307, "localhost": 404}[region]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_its_end_is_told_to_all_listeners_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    handshake = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    with running("partyline up", "--data", str(tmp_path)) as service:
+        made = {
+            region: (await at(service, f"{region}.localhost", "POST", "/parties", {"device_id": "phone-1"})).json()
+            for region in MANAGERS
+        }
+        async with contextlib.AsyncExitStack() as stack:
+            streams = [await stack.enter_async_context(listening(service, *one)) for one in made.items()]
+            sse = [await stack.enter_async_context(wired(service, *one)) for one in made.items()]
+            deaf = [await stack.enter_async_context(wired(service, *one, **handshake)) for one in made.items()]
+            for wire in (*sse, *deaf):
+                await wire.reply()
+            for stream in streams:
+                await heard(stream, "snapshot")
+            cut = asyncio.create_task(deaf[0].rest())
+            service.signal(number)
+            for wire in sse:
+                assert (await wire.rest()).endswith(b'event: close\ndata: {"code":1001,"reason":"draining"}\n\n')
+            for stream in streams:
+                while (message := await stream.receive(timeout=PATIENCE_S)).type is aiohttp.WSMsgType.TEXT:
+                    pass
+                assert (message.type, message.data, message.extra) == (aiohttp.WSMsgType.CLOSE, 1001, "draining")
+            # Who doesn't answer is still waited for, and has kept no other manager from telling its listeners.
+            assert not cut.done()
+            for wire in deaf:
+                await wire.close()
+            await cut
+            assert await asyncio.to_thread(service.wait) == 0
+            assert service.stderr() == ""
+    assert unfolded_logs(tmp_path) == []
 
 
 async def test_the_host_picks_the_service_and_its_port_is_ignored(tmp_path: Path) -> None:
