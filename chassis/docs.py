@@ -27,10 +27,15 @@ _PAGE = """<!doctype html>
 _START = 'SwaggerUIBundle({url: "/openapi.yaml", dom_id: "#docs", deepLinking: true, validatorUrl: null});\n'
 
 
+def document(path: str, file: Path) -> web.RouteDef:
+    """A YAML document. Raises OSError when it can't be read."""
+    return web.get(path, _constant(file.read_bytes(), "application/yaml"))
+
+
 def routes(service: str, openapi: Path) -> list[web.RouteDef]:
     """The contract and its page. Raises OSError when the document can't be read."""
     return [
-        web.get("/openapi.yaml", _constant(openapi.read_bytes(), "application/yaml")),
+        document("/openapi.yaml", openapi),
         web.get("/docs", _constant(_PAGE.format(service=service).encode(), "text/html; charset=utf-8")),
         web.get("/docs/start.js", _constant(_START.encode(), "text/javascript; charset=utf-8")),
         web.get(

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from chassis.clocks import WakingClock
 from chassis.database import DatabaseError
+from chassis.docs import document
 from chassis.http import new_app
 from chassis.lifetime import Lifetime
 from chassis.roster import Roster
@@ -36,6 +37,7 @@ from manager.store.sqlite import SqliteStore, open_sqlite
 _log = structlog.get_logger()
 
 OPENAPI = Path(__file__).parent.parent / "openapi" / "manager.yaml"
+EVENTS = OPENAPI.with_name("events.yaml")
 
 
 def manager_app(
@@ -62,7 +64,7 @@ def manager_app(
     stores: list[SqliteStore] = []
     app = new_app(
         service="manager",
-        routes=map(guarded, [*api.routes, *live.routes]),
+        routes=[*map(guarded, [*api.routes, *live.routes]), document("/events.yaml", EVENTS)],
         openapi=OPENAPI,
         registry=registry,
         lifetime=lifetime,

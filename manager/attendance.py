@@ -159,20 +159,23 @@ class Attendance:
             self._deadlines.set(code, now_s + _RETRY_S, now_s)
 
     async def _expect(self, party: Party, participant_id: int) -> Seat:
-        """From here on they aren't lost; if they were just before, this is where it shows. Raises Unauthenticated."""
+        """From here on they aren't lost; if they just were, it shows here. Raises NotFound, Unauthenticated."""
         seat = Seat(party.code, party.id, participant_id)
 
-        def rule(newest: Party, _: Party | None) -> Decision:
-            if newest.id != party.id or newest.participant(participant_id) is None:
+        def still_there(now: Party | None) -> Party:
+            if now is None or now.id != party.id:
+                raise party_not_found()
+            if now.participant(participant_id) is None:
                 raise invalid()
-            return Decision(participant_id, rules.go_live(newest, participant_id), [])
+            return now
+
+        def rule(newest: Party, _: Party | None) -> Decision:
+            return Decision(participant_id, rules.go_live(still_there(newest), participant_id), [])
 
         self.presence.expect(party.id, participant_id)
         try:
             await self._store.change(party.code, rule)
-            committed = await self._store.party(party.code)
-            if committed is None or committed.id != party.id or committed.participant(participant_id) is None:
-                raise invalid()
+            still_there(await self._store.party(party.code))
         except BaseException:
             self.go(seat)
             raise

@@ -15,6 +15,7 @@ SERVICE = (
     "/metrics",
     "/version",
     "/openapi.yaml",
+    "/events.yaml",  # of a manager
     "/docs",
     "/docs/start.js",
     "/docs/swagger-ui-bundle.js",
@@ -43,7 +44,8 @@ def dispatcher_story(walk: Walk) -> None:
 
 def what_every_service_answers(walk: Walk) -> None:
     """What is the same everywhere, and what any request can meet, at each call."""
-    for path in SERVICE:
+    service_paths = [path for path in SERVICE if path in walk.document.root["paths"]]
+    for path in service_paths:
         walk.call("GET", path, answers=_EXAMPLES.get(path))
     walk.call("GET", "/nothing")
     assert walk.call("GET", "/livez", headers={"X-Request-Id": "two words"}).headers["x-request-id"] != "two words"
