@@ -1,5 +1,6 @@
 """What every service's HTTP has in common: refusals as problem+json, request ids, durations, health, docs."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from time import perf_counter
@@ -23,6 +24,7 @@ REGISTRY = web.AppKey("registry", CollectorRegistry)
 
 Handler = Callable[[web.Request], Awaitable[Answer]]
 
+_PATTERN = re.compile(r"\{(\w+):[^{}]+\}")  # what a path's variable has to look like; metrics go without it
 _ANYWHERE = "/{anything:.*}"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _log = structlog.get_logger()
@@ -72,8 +74,9 @@ def _app(
     for route in routes:
         assert isinstance(route, web.RouteDef)
         handler = cast(Handler, route.handler)
+        name = _PATTERN.sub(r"{\1}", route.path)
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
-            answering = _answering(handler, meter.series(method, route.path), lifetime)
+            answering = _answering(handler, meter.series(method, name), lifetime)
             app.router.add_route(method, route.path, sharing(answering, origins))
     for method in (*_METHODS, "*"):
         answering = _answering(_nowhere, meter.series(method, "unmatched"), lifetime)

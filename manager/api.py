@@ -10,7 +10,6 @@ from chassis.codes import area_code_of, parse_party_code
 from chassis.errors import Elsewhere, Malformed
 from chassis.geo import Point
 from chassis.http import answer, bearer_token
-from chassis.problem import MethodNotAllowed
 from chassis.reading import number, parse, query, read_bytes, whole_number, yes_or_no
 from chassis.roster import Manager, Roster
 from manager.attendance import Attendance
@@ -43,7 +42,7 @@ MAX_RADIUS_KM = 500.0
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 
-_NEARBY_PATH = "/parties/nearby"
+_PARTY_PATH = "/parties/{code:(?!nearby$)[^/]+}"
 _NO_WORDS: frozenset[str] = frozenset()
 _REMOVE_WORDS = frozenset({"ban"})
 _NEARBY_WORDS = frozenset({"lat", "lng", "radius_km", "limit"})
@@ -79,7 +78,7 @@ async def join_party(request: web.Request) -> Answer:
     return _seated(membership, status=201 if membership.is_new else 200)
 
 
-@routes.get(_NEARBY_PATH)
+@routes.get("/parties/nearby")
 async def nearby(request: web.Request) -> Answer:
     words = query(request, _NEARBY_WORDS)
     point = Point(number(words, "lat"), number(words, "lng"))
@@ -93,14 +92,14 @@ async def nearby(request: web.Request) -> Answer:
     return answer(nearby_view(found))
 
 
-@routes.get("/parties/{code}")
+@routes.get(_PARTY_PATH)
 async def show_party(request: web.Request) -> Answer:
     query(request, _NO_WORDS)
     code = await code_of(request)
     return _shown_now(await request.app[PARTIES].party(code, bearer_token(request)))
 
 
-@routes.patch("/parties/{code}")
+@routes.patch(_PARTY_PATH)
 async def update_party(request: web.Request) -> Answer:
     query(request, _NO_WORDS)
     wanted = parse(await read_bytes(request), UpdateParty)
@@ -109,7 +108,7 @@ async def update_party(request: web.Request) -> Answer:
     return _shown_now(party)
 
 
-@routes.delete("/parties/{code}")
+@routes.delete(_PARTY_PATH)
 async def close_party(request: web.Request) -> Answer:
     query(request, _NO_WORDS)
     code = await code_of(request)
@@ -186,12 +185,7 @@ async def show_membership(request: web.Request) -> Answer:
 
 async def code_of(request: web.Request) -> int:
     """The party code in the path. Raises Malformed, and Elsewhere when another manager keeps the party."""
-    try:
-        code = parse_party_code(request.match_info["code"])
-    except Malformed:
-        if request.path == _NEARBY_PATH:  # it is no party, though it stands where one could
-            raise MethodNotAllowed("method_not_allowed", "This path takes GET, HEAD.", allow="GET, HEAD") from None
-        raise
+    code = parse_party_code(request.match_info["code"])
     owner = request.app[ROSTER].of_area_code(area_code_of(code))
     # What this database holds is served here, whatever the roster says: area codes move between managers.
     if owner is None or owner.hostname == request.app[SELF].hostname or await request.app[PARTIES].has(code):

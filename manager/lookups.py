@@ -53,7 +53,7 @@ LOOKUPS = web.AppKey("lookups", Lookups)
 def guarded(route: web.AbstractRouteDef) -> web.AbstractRouteDef:
     """The route, on watch if it takes a code."""
     assert isinstance(route, web.RouteDef)
-    if "{code}" not in route.path:
+    if "{code" not in route.path:
         return route
     handler: Handler = route.handler  # type: ignore[assignment] # ours give Answers
 
