@@ -66,6 +66,8 @@ def manager_story(walk: Walk) -> None:
     walk.call("GET", NEARBY, query={"lat": 45.5, "lng": -73.57, "limit": 101}, answers="bad_number")
     for query in ({"lat": 91, "lng": 0}, {"town": "Bonn"}, LONG_QUERY, TWICE):
         walk.call("GET", NEARBY, query=query)
+    for method in ("PATCH", "DELETE"):  # which a party's path takes
+        assert walk.call(method, NEARBY, query=TWICE).headers["allow"] == "GET, HEAD"
     what_every_service_answers(walk)
 
 
