@@ -1,13 +1,15 @@
 """Servers under test: started as a user would, pinned to one core, and always stopped."""
 
+import contextlib
 import http.client
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -56,16 +58,20 @@ class Servers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop(self._running)
+        self.stop_all()
 
     def start(self, name: str, module: str, arguments: Sequence[str]) -> Server:
         """Run `python -m module arguments --port <free>` and wait for its /readyz."""
+        return self.run(name, [sys.executable, "-m", module, *arguments])
+
+    def run(self, name: str, command: Sequence[str]) -> Server:
+        """Run `command --port <free>` and wait for its /readyz."""
         port = free_port()
         log = self.folder / f"{name}.log"
         started = time.perf_counter()
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments, "--port", str(port)],
+                [*command, "--port", str(port)],
                 cwd=CHECKOUT,
                 env=environment(),
                 stdin=subprocess.DEVNULL,
@@ -82,6 +88,10 @@ class Servers:
             time.sleep(POLL_S)
         return Server(process, port, time.perf_counter() - started)
 
+    def stop_all(self) -> None:
+        """All that run."""
+        self.stop(self._running)
+
     def stop(self, processes: Sequence[subprocess.Popen[bytes]]) -> None:
         """SIGINT, which skips the lame duck, to all; who is still there in the end is killed."""
         leaving = list(processes)
@@ -97,6 +107,27 @@ class Servers:
                 process.kill()
                 process.wait()
         self._running = [process for process in self._running if process not in leaving]
+
+
+@contextlib.contextmanager
+def keeping_to_core(core: int) -> Iterator[None]:
+    """This process stays on one core meanwhile."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def allow_open_files(needed: int) -> str | None:
+    """Let this process, and those that it starts, have so many files open; why that can't be, in one sentence."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        return f"It takes {needed:,} open files in one process, and this system allows {hard:,}: see 'ulimit -Hn'."
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    return None
 
 
 def on_core(core: int) -> Callable[[], None]:

@@ -77,12 +77,19 @@ def dispatcher_arguments(dispatcher: Dispatcher, folder: Path) -> list[str]:
     return ["--config", str(roster(folder / f"roster-{dispatcher.managers}.yaml", lines))]
 
 
-def manager_arguments(database: Path) -> list[str]:
+def manager_arguments(database: Path, *, max_capacity: int = seed.CAPACITY) -> list[str]:
     """A manager that owns every area code; its roster stands beside its database."""
     lines = entry(HOSTNAME, CENTRE_LAT, CENTRE_LNG, f"{AREA_CODES[0]}-{AREA_CODES[-1]}")
     config = roster(database.with_suffix(".yaml"), lines)
     arguments = ["--config", str(config), "--hostname", HOSTNAME, "--database", str(database)]
-    return [*arguments, "--max-capacity", str(seed.CAPACITY)]
+    return [*arguments, "--max-capacity", str(max_capacity)]
+
+
+def crowded_manager_arguments(database: Path, people: int) -> list[str]:
+    """A manager that takes a party of so many people."""
+    arguments = manager_arguments(database, max_capacity=max(people, seed.CAPACITY))
+    # A device may say 20 things a second; to measure what a manager can tell, one says as much as it takes.
+    return [*arguments, "--rate-limits", "off"]
 
 
 def entry(hostname: str, lat: float, lng: float, area_codes: str) -> list[str]:

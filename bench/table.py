@@ -3,10 +3,12 @@
 import os
 import platform
 import statistics
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from bench.figures import Figure
 from bench.run import Result
 from bench.start import MOST_KIB, MOST_S, Started
 
@@ -22,6 +24,7 @@ COLUMNS = (
     "target",
     "reached",
 )
+FIGURE_COLUMNS = ("streams", "figure", "ws", "ours", "ratio", "by CPU", "target", "reached")
 
 
 def header(folder: Path) -> dict[str, str]:
@@ -41,15 +44,47 @@ def table(results: list[Result], started: Started | None) -> str:
     cells = [COLUMNS, *(result_cells(result) for result in results)]
     if started is not None:
         cells += start_cells(started)
-    widths = [max(len(line[column]) for line in cells) for column in range(len(COLUMNS))]
+    return markdown(cells, texts=1)
+
+
+def figures_table(rows: Iterable[tuple[str, Iterable[Figure]]]) -> str:
+    """Markdown: all figures of the rows that have more to say than one ratio."""
+    cells = [FIGURE_COLUMNS, *(figure_cells(name, figure) for name, figures in rows for figure in figures)]
+    return markdown(cells, texts=2)
+
+
+def markdown(cells: Sequence[Sequence[str]], *, texts: int) -> str:
+    """Lines of equal width; the first so many columns are texts, the others numbers. The first line is the heading."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "| "
-        + " | ".join(text.ljust(widths[0]) if n == 0 else text.rjust(widths[n]) for n, text in enumerate(line))
+        + " | ".join(text.ljust(widths[n]) if n < texts else text.rjust(widths[n]) for n, text in enumerate(line))
         + " |"
         for line in cells
     ]
-    rule = "|" + "|".join("-" * (widths[n] + 1) + ("-" if n == 0 else ":") for n in range(len(COLUMNS))) + "|"
+    rule = "|" + "|".join("-" * (width + 1) + ("-" if n < texts else ":") for n, width in enumerate(widths)) + "|"
     return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def figure_cells(name: str, figure: Figure) -> tuple[str, ...]:
+    """One figure as text."""
+    return (
+        name,
+        figure.name,
+        amount(figure.theirs),
+        amount(figure.ours),
+        "" if figure.ratio is None else f"{figure.ratio:.2f}",
+        "" if figure.ratio_by_cpu is None else f"{figure.ratio_by_cpu:.2f}",
+        figure.bound,
+        yes_or_no(figure.reached),
+    )
+
+
+def amount(number: float | None) -> str:
+    """Counts and large figures whole, others with one decimal."""
+    if number is None:
+        return ""
+    return f"{number:,.0f}" if isinstance(number, int) or number >= 1000 else f"{number:.1f}"
 
 
 def result_cells(result: Result) -> tuple[str, ...]:
