@@ -90,9 +90,9 @@ def answer(value: object, *, status: int = 200, headers: str = NO_STORE) -> Answ
 
 
 def bearer_token(request: web.Request) -> str | None:
-    """The token of `Authorization: Bearer`, or None when there is none."""
+    """The token of `Authorization: Bearer`, or None when there is none that could be one."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
+    return token.strip() if scheme.lower() == "bearer" and token.isascii() else None
 
 
 def _answering(handler: Handler, observe: Observe, lifetime: Lifetime) -> Handler:

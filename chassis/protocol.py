@@ -93,13 +93,16 @@ class _Protocol(web.RequestHandler):
         _log.debug("connection failed", error=type(kwargs.get("exc_info")).__name__)
 
 
-def take_over(request: web.Request, protocol: asyncio.Protocol) -> None:
-    """Gives the request's connection to another protocol for the rest of its life.
+def take_over(request: web.Request, protocol: asyncio.Protocol, head: bytes) -> None:
+    """Answers a request with `head` and gives its connection to another protocol for the rest of its life.
 
-    To aiohttp it has ended, so nothing of the request is kept. Raises ConnectionResetError when it really has.
+    To aiohttp the connection has ended, so nothing of the request is kept. Raises ConnectionResetError when it really
+    has; then the protocol is never told of it.
     """
     old = request.protocol
     transport = old.transport
+    if transport is not None:
+        transport.write(head)
     if transport is None or transport.is_closing():
         raise ConnectionResetError("The client has gone.")
     old.transport = None  # or it would be closed

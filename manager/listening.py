@@ -1,8 +1,11 @@
 """Everyone who listens to the parties of a manager, and the beat that finds out who is still there."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
+
+import structlog
 
 from chassis.websocket import GOING_AWAY
 from manager.announcements import Announcements
@@ -12,6 +15,8 @@ from manager.frames import Framing
 from manager.party import Party
 from manager.presence import MISSED_BEATS
 from manager.stream import FAREWELL_S, Stream
+
+_log = structlog.get_logger()
 
 _LOOKS_A_BEAT = 8  # how exactly beats are kept
 
@@ -46,23 +51,22 @@ class Listening:
             return True
         return audience.count_of(seat.participant_id) < self._streams_per_device
 
-    def open(self, framing: Framing, seat: Seat, party: Party) -> Stream:
-        """A stream for somebody who is online; soon it begins. Its connection is yet to be made.
+    def new_stream(self, framing: Framing, seat: Seat) -> Stream:
+        """A stream for somebody who is online. Once it has its connection, `open` it."""
+        return Stream(framing, seat, self._lose)
 
-        Call in the turn of the loop in which the party was read, so that nothing is missed and nothing comes twice.
+    def open(self, stream: Stream, party: Party) -> None:
+        """The stream begins, with the end of this turn of the loop.
+
+        Call in the turn in which the party was read, so that nothing is missed and nothing comes twice.
         """
         audience = self._audiences.get(party.id)
         if audience is None:
             audience = self._audiences[party.id] = Audience(party, self._attendance.presence, self._clock_ms)
             self._announcements.subscribe(party.id, audience.hear)
-        stream = Stream(framing, seat, self._lose)
         audience.add(stream)
         self._beats.append((asyncio.get_running_loop().time() + self.beat_s, stream))
         self.stream_count += 1
-        return stream
-
-    def begin(self, stream: Stream) -> None:
-        """The stream has its connection."""
         stream.give_up_after(self.beat_s * MISSED_BEATS)
         if self._is_draining:
             stream.end(GOING_AWAY, "draining")
@@ -74,19 +78,25 @@ class Listening:
             stream.end(GOING_AWAY, "draining")
         if self.stream_count:
             self._nobody_listens.clear()
-            await asyncio.wait_for(self._nobody_listens.wait(), 2 * FAREWELL_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._nobody_listens.wait(), 2 * FAREWELL_S)
 
     async def beat(self) -> None:
         """Gives every stream its beat and cuts those that have missed three, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self.beat_s / _LOOKS_A_BEAT)
-            now_s = loop.time()
-            while self._beats and self._beats[0][0] <= now_s:
-                _, stream = self._beats.popleft()
-                if not stream.has_ended:
-                    stream.beat()
-                    self._beats.append((now_s + self.beat_s, stream))
+            try:
+                self._beat_those_due(loop.time())
+            except Exception:
+                _log.exception("a beat failed")
+
+    def _beat_those_due(self, now_s: float) -> None:
+        while self._beats and self._beats[0][0] <= now_s:
+            _, stream = self._beats.popleft()
+            if not stream.has_ended:
+                self._beats.append((now_s + self.beat_s, stream))
+                stream.beat()
 
     def _lose(self, stream: Stream) -> None:
         """The stream's connection has ended."""

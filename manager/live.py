@@ -54,7 +54,8 @@ async def stream_events(request: web.Request) -> Answer:
 
 def token_of(request: web.Request) -> str | None:
     """The token of `Authorization`, or of a subprotocol, where browsers have to put it."""
-    offered = (word.removeprefix(_TOKEN_PREFIX) for word in _subprotocols(request) if word.startswith(_TOKEN_PREFIX))
+    words = (word for word in _subprotocols(request) if word.isascii())
+    offered = (word.removeprefix(_TOKEN_PREFIX) for word in words if word.startswith(_TOKEN_PREFIX))
     return bearer_token(request) or next(offered, None)
 
 
@@ -82,16 +83,13 @@ async def _open(request: web.Request, code: int, token: str | None, framing: Fra
         party = await attendance.current(code)
         if party.id != seat.party_id or party.participant(seat.participant_id) is None:
             raise invalid()
-        if request.transport is None or request.transport.is_closing():
-            raise ConnectionResetError("The client has gone.")
+        opening.request_id = request_id_of(request)
+        stream = listening.new_stream(framing, seat)
+        take_over(request, stream, opening.head())
     except BaseException:
         attendance.go(seat)
         raise
-    stream = listening.open(framing, seat, party)
-    opening.request_id = request_id_of(request)
-    request.transport.write(opening.head())
-    take_over(request, stream)
-    listening.begin(stream)
+    listening.open(stream, party)
     return opening
 
 

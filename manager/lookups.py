@@ -9,6 +9,7 @@ from chassis.client import client_network
 from chassis.codes import parse_party_code
 from chassis.errors import NotFound, TooManyRequests
 from chassis.limits import Limit
+from chassis.reading import read_bytes
 from manager.api import PARTIES
 from manager.limits import Limits
 from manager.live import token_of
@@ -47,6 +48,8 @@ class Lookups:
         return (self._limits.lookups_ipv6 if network.is_ipv6 else self._limits.lookups_ipv4), network.text
 
 
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
 LOOKUPS = web.AppKey("lookups", Lookups)
 
 
@@ -59,6 +62,8 @@ def guarded(route: web.AbstractRouteDef) -> web.AbstractRouteDef:
 
     async def watched(request: web.Request) -> Answer:
         lookups = request.app[LOOKUPS]
+        if route.method in _WITH_BODY:  # now, or many could pass the check, wait with their bodies, and guess at once
+            await read_bytes(request)
         if lookups:
             await lookups.check(request)
         try:

@@ -6,13 +6,26 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
-from chassis.websocket import CLOSE, NORMAL, PING, PONG, TRY_AGAIN_LATER, Incoming, ProtocolError, frame
+from chassis.websocket import (
+    CLOSE,
+    NORMAL,
+    PING,
+    POLICY_VIOLATION,
+    PONG,
+    TRY_AGAIN_LATER,
+    Incoming,
+    ProtocolError,
+    frame,
+)
 from manager.attendance import Seat
 from manager.frames import Framing
 from manager.presence import MISSED_BEATS
 
 MAX_BACKLOG_BYTES = 256 * 1024
 """What may wait for a listener besides their snapshot; who lets more come together is too slow."""
+
+MAX_FRAMES_PER_BEAT = 64
+"""How many frames a listener may send: one answers a beat. More would take time from everybody."""
 
 FAREWELL_S = 5.0
 """How long a listener has to take the end of their stream."""
@@ -21,7 +34,17 @@ FAREWELL_S = 5.0
 class Stream(asyncio.Protocol):
     """One listener's connection. What is written to it never waits for them."""
 
-    __slots__ = ("_allowance", "_incoming", "_lost", "_transport", "framing", "has_ended", "seat", "unanswered")
+    __slots__ = (
+        "_allowance",
+        "_frames_left",
+        "_incoming",
+        "_lost",
+        "_transport",
+        "framing",
+        "has_ended",
+        "seat",
+        "unanswered",
+    )
 
     _transport: asyncio.Transport
 
@@ -33,6 +56,7 @@ class Stream(asyncio.Protocol):
         self._lost = lost
         self._incoming = Incoming()
         self._allowance = MAX_BACKLOG_BYTES
+        self._frames_left = MAX_FRAMES_PER_BEAT
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -48,6 +72,9 @@ class Stream(asyncio.Protocol):
         self.unanswered = 0
         try:
             for kind, payload in self._incoming.feed(data):
+                self._frames_left -= 1
+                if self._frames_left < 0:
+                    raise ProtocolError(POLICY_VIOLATION, "too many frames")
                 if kind == PING:
                     self.write(frame(PONG, payload))
                 elif kind == CLOSE:
@@ -56,7 +83,7 @@ class Stream(asyncio.Protocol):
                     return
         except ProtocolError as error:
             self.end(error.code, error.reason)
-            self._incoming = Incoming()
+            self._transport.pause_reading()  # nothing that follows could be understood
 
     def write(self, data: bytes) -> None:
         """Sends whole frames, or ends the stream if too much waits already."""
@@ -72,6 +99,7 @@ class Stream(asyncio.Protocol):
 
     def beat(self) -> None:
         """Asks for a sign of life. Cut is who owes three: counted, not timed, as this process may have slept."""
+        self._frames_left = MAX_FRAMES_PER_BEAT
         if self.unanswered >= MISSED_BEATS:
             self._transport.abort()
         else:
