@@ -155,7 +155,7 @@ class Parties:
     ) -> Party:
         """Somebody changes what is shown of them. Returns the party.
 
-        Raises NotFound, Unauthenticated, Forbidden, PreconditionFailed, StorageFull.
+        Raises NotFound, Unauthenticated, Forbidden, PreconditionFailed, Conflict, StorageFull.
         """
 
         def decide(party: Party, by: int) -> list[Event]:

@@ -19,6 +19,9 @@ from manager.party import (
     WentLive,
 )
 
+MAX_ATTRIBUTES_OF_ALL_BYTES = 512 * 1024
+"""What participants' attributes may take together, since they go out together in lists and snapshots."""
+
 MAX_BANNED = 500
 """How many devices a party keeps out; a leader who needs more should lock it."""
 
@@ -104,7 +107,7 @@ def update(party: Party, traits: Traits, *, by: int) -> list[Event]:
 def update_participant(
     party: Party, participant_id: int, *, name: str | None, attributes: bytes | None, by: int
 ) -> list[Event]:
-    """Somebody changes what is shown of them. Raises NotFound, Forbidden."""
+    """Somebody changes what is shown of them. Raises NotFound, Forbidden, Conflict."""
     one = party.participant(participant_id)
     if one is None:
         raise participant_not_found()
@@ -112,6 +115,13 @@ def update_participant(
         raise Forbidden("not_allowed", "Only they themselves can change a participant.")
     if (name, attributes) == (one.name, one.attributes):
         return []
+    others = sum(len(other.attributes) for other in party.participants if other.attributes and other is not one)
+    if attributes is not None and others + len(attributes) > MAX_ATTRIBUTES_OF_ALL_BYTES:
+        raise Conflict(
+            "attributes_full",
+            f"The attributes of all in the party may take {MAX_ATTRIBUTES_OF_ALL_BYTES} bytes together.",
+            field="attributes",
+        )
     return [ParticipantUpdated(participant_id, name, attributes)]
 
 

@@ -30,6 +30,9 @@ MAX_FRAMES_PER_BEAT = 64
 FAREWELL_S = 5.0
 """How long a listener has to take the end of their stream."""
 
+LAST_WORD_S = 0.5
+"""The same for who doesn't speak the protocol: with what they sent unread, an end at once could overtake its reason."""
+
 
 class Stream(asyncio.Protocol):
     """One listener's connection. What is written to it never waits for them."""
@@ -54,7 +57,7 @@ class Stream(asyncio.Protocol):
         self.has_ended = False
         self.unanswered = 0  # beats since the last sign of life
         self._lost = lost
-        self._incoming = Incoming()
+        self._incoming = Incoming() if framing.is_two_way else None
         self._allowance = MAX_BACKLOG_BYTES
         self._frames_left = MAX_FRAMES_PER_BEAT
 
@@ -67,7 +70,7 @@ class Stream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Whatever a listener says is a sign of life and nothing more."""
-        if not self.framing.is_two_way:
+        if self._incoming is None:
             return
         self.unanswered = 0
         try:
@@ -82,8 +85,9 @@ class Stream(asyncio.Protocol):
                     self._transport.close()
                     return
         except ProtocolError as error:
+            self._incoming = None  # nothing that follows could be understood
             self.end(error.code, error.reason)
-            self._transport.pause_reading()  # nothing that follows could be understood
+            asyncio.get_running_loop().call_later(LAST_WORD_S, self._transport.close)
 
     def write(self, data: bytes) -> None:
         """Sends whole frames, or ends the stream if too much waits already."""

@@ -172,18 +172,20 @@ class Encoded:
 
     def __init__(self, view: Callable[[Party, Set[int]], object]) -> None:
         self._view = view
-        self._kept: dict[int, tuple[Party, Roll, int, bytes]] = {}
+        self._kept: dict[int, tuple[int, int, Roll, int, bytes]] = {}
 
     def of(self, party: Party, roll: Roll = NOBODY) -> bytes:
-        """The party's answer. What has changed is another value or another revision, so it can't be out of date."""
+        """The party's answer. What has changed has another version or revision, so it can't be out of date."""
         kept = self._kept.get(party.code)
-        if kept is not None and kept[0] is party and kept[1] is roll and kept[2] == roll.revision:
-            return kept[3]
+        if kept is not None and kept[:4] == (party.id, party.version, roll, roll.revision):
+            return kept[4]
         body = msgspec.json.encode(self._view(party, roll.online))
         if len(body) <= MAX_KEPT_BYTES:
             if len(self._kept) >= MAX_KEPT:
                 self._kept.clear()
-            self._kept[party.code] = party, roll, roll.revision, body
+            self._kept[party.code] = party.id, party.version, roll, roll.revision, body
+        else:
+            self._kept.pop(party.code, None)
         return body
 
 

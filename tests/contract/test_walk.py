@@ -32,6 +32,7 @@ UNSEEN = {
 UNSEEN_ANSWERS = {
     (Operation("GET", "/metrics"), 404): "it needs --metrics-port",
     (Operation("DELETE", PARTICIPANT), 409): "after 500 bans; the tests of the rules fill a list",
+    (Operation("PATCH", PARTICIPANT), 409): "after 128 of 4 KiB; the tests of the rules fill a party",
 }
 
 # Ways in which a document could differ from what runs; each is put into a copy of the manager's.
