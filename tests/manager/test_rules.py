@@ -262,3 +262,14 @@ def test_who_goes_live_does_so_once_and_is_no_longer_noticed() -> None:
     assert rules.go_live(live, ANN) == []
     assert rules.go_live(live, STRANGER) == []
     assert rules.notice(live, ANN, seen_ms=10**9, every_ms=100) == []
+
+
+def test_the_attributes_of_all_in_a_party_have_a_bound_together() -> None:
+    party = party_of("ann", "bob", "cid")
+    half = b'"' + b"a" * (rules.MAX_ATTRIBUTES_OF_ALL_BYTES // 2 - 2) + b'"'
+    for one in (ANN, BOB):
+        party = after(party, rules.update_participant(party, one, name=None, attributes=half, by=one))
+    with pytest.raises(Conflict, match="attributes_full"):
+        rules.update_participant(party, CID, name=None, attributes=b"{}", by=CID)
+    assert rules.update_participant(party, CID, name="cid", attributes=None, by=CID)
+    assert rules.update_participant(party, BOB, name=None, attributes=b"{}", by=BOB)
