@@ -1,7 +1,6 @@
 """Coming, going and being lost, on a real store and a running time of our own."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -268,38 +267,3 @@ async def test_a_step_of_the_wall_clock_changes_nothing(home: House) -> None:
         assert home.online(ann) == {0, 2}
     await home.pass_time(GRACE_S - 3 + TOLD_LATE_S)
     assert await home.there(ann.code) == [0, 2]
-
-
-@pytest.mark.parametrize("how", ["stream", "heartbeat"])
-async def test_who_comes_back_while_they_are_being_lost_is_refused_or_stays_but_never_both(
-    home: House, how: str
-) -> None:
-    """Two hundred times, with some turns of the loop between the two and other changes pending meanwhile."""
-    dice = random.Random(5)
-    ends = {True: 0, False: 0}
-
-    async def after(turns: int, doing: object) -> object:
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        return await doing  # type: ignore[misc]
-
-    for number in range(200):
-        ann = await home.found(f"ann{number}")
-        bob = await home.parties.join(ann.code, f"bob{number}", None)
-        home.attendance.go(await home.attendance.come(ann.code, bob.token))
-        home.running.now_s += GRACE_S - 0.001
-        comes = home.attendance.come if how == "stream" else lambda code, token: home.attendance.beat(code, 1, token)
-        noise = [home.found(f"p{dice.random()}") for _ in range(dice.choice([0, 0, 3]))]
-        coming = asyncio.create_task(after(dice.randrange(8), comes(ann.code, bob.token)))
-        others = asyncio.gather(after(dice.randrange(8), home.attendance.settle(ann.code)), *noise)
-        home.running.now_s += dice.choice([0, 0.002, 0.002])
-        [end] = await asyncio.gather(coming, return_exceptions=True)
-        await others
-        is_there = 1 in await home.there(ann.code)
-        assert isinstance(end, Unauthenticated) is not is_there
-        assert (1 in home.online(ann)) is is_there
-        if not is_there:
-            with pytest.raises(Unauthenticated):
-                await comes(ann.code, bob.token)
-        ends[is_there] += 1
-    assert min(ends.values()) > 20, ends
