@@ -67,7 +67,7 @@ class Listening:
         audience.add(stream)
         self._beats.append((asyncio.get_running_loop().time() + self.beat_s, stream))
         self.stream_count += 1
-        stream.give_up_after(self.beat_s * MISSED_BEATS)
+        stream.bound(self.beat_s * MISSED_BEATS)
         if self._is_draining:
             stream.end(GOING_AWAY, "draining")
 

@@ -24,6 +24,9 @@ from manager.presence import MISSED_BEATS
 MAX_BACKLOG_BYTES = 256 * 1024
 """What may wait for a listener besides their snapshot; who lets more come together is too slow."""
 
+SEND_BUFFER_BYTES = 64 * 1024
+"""What the system may keep besides, which Linux doubles for its own bookkeeping."""
+
 MAX_FRAMES_PER_BEAT = 64
 """How many frames a listener may send: one answers a beat. More would take time from everybody."""
 
@@ -119,9 +122,13 @@ class Stream(asyncio.Protocol):
                 self._transport.close()
             asyncio.get_running_loop().call_later(FAREWELL_S, self._transport.abort)
 
-    def give_up_after(self, silence_s: float) -> None:
-        """Lets the system end the connection when what was sent isn't acknowledged for so long (Linux only)."""
+    def bound(self, silence_s: float) -> None:
+        """Bounds what the system keeps for this connection, and (on Linux) how long it waits for acknowledgements."""
         its_socket = self._transport.get_extra_info("socket")
-        if hasattr(socket, "TCP_USER_TIMEOUT") and its_socket is not None:
-            with contextlib.suppress(OSError):
+        if its_socket is None:
+            return
+        with contextlib.suppress(OSError):
+            # Or Linux lets it grow to 4 MiB, before anything waits here.
+            its_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
                 its_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(silence_s * 1000)))

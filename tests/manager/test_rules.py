@@ -271,5 +271,5 @@ def test_the_attributes_of_all_in_a_party_have_a_bound_together() -> None:
         party = after(party, rules.update_participant(party, one, name=None, attributes=half, by=one))
     with pytest.raises(Conflict, match="attributes_full"):
         rules.update_participant(party, CID, name=None, attributes=b"{}", by=CID)
-    assert rules.update_participant(party, CID, name="cid", attributes=None, by=CID)
+    assert rules.update_participant(party, CID, name="cy", attributes=None, by=CID)
     assert rules.update_participant(party, BOB, name=None, attributes=b"{}", by=BOB)
