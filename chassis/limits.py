@@ -4,8 +4,10 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
-from chassis.errors import Policy, TooManyRequests
+from chassis.errors import Policy, Refusal, TooManyRequests
 
 MAX_KEYS = 100_000
 
@@ -76,6 +78,12 @@ class RateLimit:
         if paid_at_s - now_s <= self._refused_over_s:
             self._owe(key, max(paid_at_s, now_s) + self._pace_s)
 
+    def give_back(self, key: Key) -> None:
+        """Undoes one `take`: nothing came of it."""
+        paid_at_s = self._paid_at_s.get(key)
+        if paid_at_s is not None:
+            self._paid_at_s[key] = paid_at_s - self._pace_s
+
     def __len__(self) -> int:
         """How many keys are counted."""
         return len(self._paid_at_s)
@@ -122,8 +130,33 @@ class Unlimited:
     def count(self, key: Key) -> None:
         """Counts nothing."""
 
+    def give_back(self, key: Key) -> None:
+        """Nothing was taken."""
+
     def __len__(self) -> int:
         return 0
 
 
 Limit = RateLimit | Unlimited
+
+
+class Claim:
+    """One taking for something that may yet fail: leaving the `with` block by a Refusal gives it back."""
+
+    def __init__(self, limit: Limit, key: Key) -> None:
+        self._limit = limit
+        self._key = key
+        self._has_taken = False
+
+    def take(self) -> None:
+        """Takes one, however often it is called. Raises TooManyRequests."""
+        if not self._has_taken:
+            self._limit.take(self._key)
+            self._has_taken = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, failure: BaseException | None, __: TracebackType | None) -> None:
+        if self._has_taken and isinstance(failure, Refusal):
+            self._limit.give_back(self._key)

@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from chassis.errors import Malformed, NotFound, PreconditionFailed, Refusal
 from chassis.geo import Point
+from chassis.limits import Claim
 from manager import rules
 from manager.announcements import Announcements, Said
 from manager.attendance import Attendance
@@ -83,7 +84,7 @@ class Parties:
         once = once_of(key, "create", device, wish._replace(place=None), cell)
 
         def founding(party_id: int, code: int, other: Party | None) -> Decision:
-            self._callers.limits.creates.take(device)  # here, as a replay founds nothing
+            claim.take()  # here, as a replay founds nothing
             party = Party(
                 id=party_id,
                 code=code,
@@ -100,7 +101,8 @@ class Parties:
             )
             return Decision(0, [Created(party)], self._move_out(other, device))
 
-        return self._membership(await self._store.create(device, founding, once))
+        with Claim(self._callers.limits.creates, device) as claim:
+            return self._membership(await self._store.create(device, founding, once))
 
     async def join(self, code: int, device_id: str, participant_name: str | None, key: str | None = None) -> Membership:
         """A seat for the device, which leaves the party it was in; the seat that it has already if it has one.
@@ -115,12 +117,13 @@ class Parties:
             if other is not None and other.id == party.id:
                 participant_id = party.seat_of(device).id
                 return Decision(participant_id, self._notice(party, participant_id), [])
-            self._callers.limits.joins.take(device)
             joined = rules.join(party, device=device, name=participant_name, at_ms=now_ms, seen_ms=seen_ms)
+            claim.take()
             return Decision(party.next_participant_id, joined, self._move_out(other, device))
 
         await self._settle(code)
-        return self._membership(await self._store.change(code, rule, device=device, once=once))
+        with Claim(self._callers.limits.joins, device) as claim:
+            return self._membership(await self._store.change(code, rule, device=device, once=once))
 
     async def remove(self, code: int, participant_id: int, token: str | None) -> None:
         """Somebody leaves, or their leader sends them away. Who asks is whose token it is.

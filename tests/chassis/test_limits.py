@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.answer import Answer
-from chassis.errors import TooManyRequests
+from chassis.errors import StorageFull, TooManyRequests
 from chassis.http import answer, new_app
 from chassis.lifetime import Lifetime
-from chassis.limits import Key, Limit, RateLimit, Unlimited
+from chassis.limits import Claim, Key, Limit, RateLimit, Unlimited
 from chassis.telemetry import new_registry
 from tests.talking import ask, serving
 
@@ -350,3 +350,15 @@ def _limited_app(limit: Limit, lifetime: Lifetime) -> web.Application:
         lifetime=lifetime,
         unready=list,
     )
+
+
+def test_what_fails_gives_back_what_it_took_and_what_is_tried_twice_takes_once() -> None:
+    limit = RateLimit("creates", 1, 3600, lambda: 0.0)
+    with pytest.raises(StorageFull), Claim(limit, "ann") as claim:
+        claim.take()
+        claim.take()
+        raise StorageFull("storage_full", "The disk is full.")
+    with Claim(limit, "ann") as claim:
+        claim.take()
+    with pytest.raises(TooManyRequests), Claim(limit, "ann") as claim:
+        claim.take()
