@@ -352,13 +352,18 @@ def _limited_app(limit: Limit, lifetime: Lifetime) -> web.Application:
     )
 
 
-def test_what_fails_gives_back_what_it_took_and_what_is_tried_twice_takes_once() -> None:
-    limit = RateLimit("creates", 1, 3600, lambda: 0.0)
-    with pytest.raises(StorageFull), Claim(limit, "ann") as claim:
+def fail(limit: Limit, key: Key) -> None:
+    with Claim(limit, key) as claim:
         claim.take()
         claim.take()
         raise StorageFull("storage_full", "The disk is full.")
-    with Claim(limit, "ann") as claim:
+
+
+def test_what_fails_gives_back_what_it_took_and_what_is_tried_twice_takes_once() -> None:
+    limit = RateLimit("creates", 1, 3600, lambda: 0.0)
+    with pytest.raises(StorageFull):
+        fail(limit, ANN)
+    with Claim(limit, ANN) as claim:
         claim.take()
-    with pytest.raises(TooManyRequests), Claim(limit, "ann") as claim:
+    with pytest.raises(TooManyRequests), Claim(limit, ANN) as claim:
         claim.take()
