@@ -203,8 +203,10 @@ class Parties:
 
         once = once_of(key, "say", code, token, body)
         outcome = await self._decide(code, token, decide, once=once)
-        if speaker is not None:
-            self._announcements.publish(outcome.party_id, Said(speaker, body, self._clock_ms()))
+        party = await self._store.party(code)
+        if speaker is None or party is None or party.id != outcome.party_id or party.participant(speaker) is None:
+            return  # it was told already, or everybody has just heard that they left
+        self._announcements.publish(party.id, Said(speaker, body, self._clock_ms()))
 
     async def party(self, code: int, token: str | None = None) -> Party:
         """The party with this code. A token that is good is a sign of life, none is needed. Raises NotFound."""
