@@ -154,10 +154,13 @@ async def _measure(fan: Fan, node: Server, manager: Server, *, rounds: int, seco
         for number in range(rounds + 1):
             full = await speak(theirs, UNDER_WAY, seconds), await speak(ours, UNDER_WAY, seconds)
             alone = await speak(theirs, 1, seconds / 2), await speak(ours, 1, seconds / 2)
-            if number > 0:
-                result.rounds.append(Round(*full, *alone))
+            one = Round(*full, *alone)
+            if number > 0 or one.errors:
+                result.rounds.append(one)
             which = f"round {number} of {rounds}" if number else "warm-up"
             say(f"{which}, {fan.name}: {ratio([full], Told.per_s):.3f}, one at a time {ratio([alone], Told.per_s):.3f}")
+            if one.errors:
+                break  # What is missing would be waited for again and again.
     for side in (theirs, ours):
         side.audience.leave()
     return result
@@ -165,6 +168,8 @@ async def _measure(fan: Fan, node: Server, manager: Server, *, rounds: int, seco
 
 async def speak(side: Side, under_way: int, seconds: float) -> Told:
     """One turn of one side."""
+    if (code := side.server.process.poll()) is not None:
+        raise WrongAnswerError(f"{side.name} has ended with code {code}.")
     callers = await connect(side.server.port, under_way)
     try:
         told = await broadcast(Speaker(side.party, list(callers)), side.audience, side.server, seconds=seconds)

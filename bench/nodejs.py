@@ -10,7 +10,7 @@ FOLDER = CHECKOUT / "bench" / "node"
 SERVER = FOLDER / "server.mjs"
 INSTALLED = FOLDER / "node_modules" / ".package-lock.json"
 LOCK = FOLDER / "package-lock.json"
-NPM_LIMIT_S = 120.0
+NPM_LIMIT_S = 60.0
 
 
 def install() -> str | None:
@@ -24,8 +24,9 @@ def install() -> str | None:
     try:
         subprocess.run(command, cwd=FOLDER, check=True, capture_output=True, text=True, timeout=NPM_LIMIT_S)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as failure:
-        said = str(failure.stderr or "").strip().splitlines()
-        return f"'npm ci' in {FOLDER} failed: {said[-1] if said else failure}."
+        lines = (line.split(maxsplit=2) for line in str(failure.stderr or "").splitlines())
+        said = [words[2] for words in lines if len(words) == 3 and words[1].lower().startswith("err")]
+        return f"'npm ci' in {FOLDER} failed: {'; '.join(said[:2]) or failure}"
     return None
 
 
