@@ -31,11 +31,16 @@ class Callers:
 
     def recognised(self, party: Party, token: str | None) -> int | None:
         """Whose token this is, None if it is good for nothing; doesn't count as a request."""
+        participant_id = self.named(party.code, party.id, token)
+        return participant_id if participant_id is not None and party.participant(participant_id) else None
+
+    def named(self, code: int, party_id: int, token: str | None) -> int | None:
+        """Which participant of this party the token names, who may have left; None if it isn't one of ours."""
+        key = self._keys.area.get(area_code_of(code), self._keys.device)
         try:
-            participant_id = self._named(party, token)
+            return participant_of(token, key, party_id)
         except Unauthenticated:
             return None
-        return participant_id if party.participant(participant_id) is not None else None
 
     def token(self, code: int, party_id: int, participant_id: int) -> str:
         """The token of a participant of this party."""

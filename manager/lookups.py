@@ -34,18 +34,24 @@ class Lookups:
         try:
             limit.check(network)
         except TooManyRequests:
-            code = parse_party_code(request.match_info["code"])
-            if not await request.app[PARTIES].recognises(code, token_of(request)):
+            if not await _is_known(request):
                 raise
 
-    def count(self, request: web.Request) -> None:
-        """No party had the code."""
-        limit, network = self._of(request)
-        limit.count(network)
+    async def count(self, request: web.Request) -> None:
+        """No party had the code. Who was in one that had it until a short while ago didn't guess."""
+        if not await _is_known(request):
+            limit, network = self._of(request)
+            limit.count(network)
 
     def _of(self, request: web.Request) -> tuple[Limit, str]:
         network = client_network(request, self._trusted_proxies)
         return (self._limits.lookups_ipv6 if network.is_ipv6 else self._limits.lookups_ipv4), network.text
+
+
+async def _is_known(request: web.Request) -> bool:
+    """Whether the caller has a token of the party, so that they don't guess its code."""
+    code = parse_party_code(request.match_info["code"])
+    return await request.app[PARTIES].recognises(code, token_of(request))
 
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -70,7 +76,7 @@ def guarded(route: web.AbstractRouteDef) -> web.AbstractRouteDef:
             return await handler(request)
         except NotFound as refusal:
             if refusal.code == "party_not_found":
-                lookups.count(request)
+                await lookups.count(request)
             raise
 
     return web.RouteDef(route.method, route.path, watched, route.kwargs)

@@ -221,9 +221,16 @@ class Parties:
         return self._presence.roll(party.id)
 
     async def recognises(self, code: int, token: str | None) -> bool:
-        """Whether somebody in the party with this code has this token."""
+        """Whether somebody has, or had before it closed a short while ago, this token in the party with this code.
+
+        Takes as long for a code that nobody has.
+        """
         party = await self._store.party(code)
-        return party is not None and self._callers.recognised(party, token) is not None
+        party_id = await self._store.resting(code) if party is None else party.id
+        named = self._callers.named(code, 0 if party_id is None else party_id, token)
+        if named is None or party_id is None:
+            return False
+        return party is None or party.participant(named) is not None
 
     async def has(self, code: int) -> bool:
         """Whether a party lives under this code here."""

@@ -101,6 +101,10 @@ class Store(Protocol):
         """The party as last committed."""
         ...
 
+    async def resting(self, code: int) -> int | None:
+        """The id of the party that lived under this code, if it closed within the last 24 hours."""
+        ...
+
     async def party_of(self, device: bytes) -> Party | None:
         """The party this device sits in, as last committed."""
         ...

@@ -74,6 +74,10 @@ class SqliteStore:
     async def party(self, code: int) -> Party | None:
         return self.image.parties.get(code)
 
+    async def resting(self, code: int) -> int | None:
+        rest = self.image.resting.get(code)
+        return None if rest is None else rest.party_id
+
     async def party_of(self, device: bytes) -> Party | None:
         code = self.image.devices.get(device)
         return None if code is None else self.image.parties[code]

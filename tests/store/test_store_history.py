@@ -50,6 +50,7 @@ class Racy:
         self.keys, self.ran_ms = store.keys, store.ran_ms
         self.party, self.party_of, self.nearby = store.party, store.party_of, store.nearby
         self.create, self.unwritable, self.living = store.create, store.unwritable, store.living
+        self.resting = store.resting
 
     async def change(self, code: int, rule: Rule, *, device: bytes | None = None, once: Once | None = None) -> Outcome:
         party = await self.party(code)
