@@ -26,18 +26,36 @@ remove-nobody          401    401   404  404   404  401 401      401       401
 remove-no-number       404    404   404  404   404  404 404      404       404
 remove-from-nowhere    404    404   404  404   404  404 404      404       404
 remove-from-no-code    400    400   400  400   400  400 400      400       400
+ban-mia                401    401   403  403   204  401 401      401       401
+ban-leader             401    401   403  403   403  401 401      401       401
+ban-lou                401    401   404  404   404  401 401      401       401
+update                 401    401   403  403   200  401 401      401       401
+update-mia             401    401   200  403   403  401 401      401       401
+update-leader          401    401   403  403   200  401 401      401       401
+update-lou             401    401   404  404   404  401 401      401       401
+hand-over              401    401   403  403   200  401 401      401       401
+hand-over-to-lou       401    401   403  403   404  401 401      401       401
+close                  401    401   403  403   204  401 401      401       401
+say                    401    401   202  202   202  401 401      401       401
+beat-mia               401    401   204  403   403  401 401      401       401
+beat-leader            401    401   403  403   204  401 401      401       401
+beat-lou               401    401   404  404   404  401 401      401       401
+listen-head            401    401   200  200   200  401 401      401       401
+listen-elsewhere       404    404   404  404   404  404 404      404       404
+close-nowhere          404    404   404  404   404  404 404      404       404
 """
-CELLS = [
-    (row.split()[0], role, int(status))
-    for row in TABLE.strip().splitlines()
-    for role, status in zip(ROLES.split(), row.split()[1:], strict=True)
-]
+CELLS = {
+    action: dict(zip(ROLES.split(), map(int, statuses), strict=True))
+    for action, *statuses in map(str.split, TABLE.strip().splitlines())
+}
 CODES = {
     401: {"token_missing", "token_invalid"},
     403: {"not_allowed"},
     404: {"participant_not_found", "party_not_found"},
     400: {"bad_party_code"},
 }
+
+SEATS = [(0, True), (1, False), (2, False)]
 
 
 @pytest.fixture
@@ -66,7 +84,7 @@ async def act(port: int, action: str, code: str, headers: dict[str, str]) -> Rep
     """The reply to what the action says, with these headers."""
     new = {"device_id": "somebody-new"}
     nowhere = "200000001" if code != "200000001" else "200000002"
-    method, path, body = {
+    calls: dict[str, tuple[str, str, object]] = {
         "create": ("POST", "/parties", new),
         "join": ("POST", f"/parties/{code}/participants", new),
         "show": ("GET", f"/parties/{code}", None),
@@ -80,24 +98,42 @@ async def act(port: int, action: str, code: str, headers: dict[str, str]) -> Rep
         "remove-no-number": ("DELETE", f"/parties/{code}/participants/-1", None),
         "remove-from-nowhere": ("DELETE", f"/parties/{nowhere}/participants/0", None),
         "remove-from-no-code": ("DELETE", "/parties/12345678/participants/0", None),
-    }[action]
+        "ban-mia": ("DELETE", f"/parties/{code}/participants/1?ban=true", None),
+        "ban-leader": ("DELETE", f"/parties/{code}/participants/0?ban=true", None),
+        "ban-lou": ("DELETE", f"/parties/{code}/participants/3?ban=true", None),
+        "update": ("PATCH", f"/parties/{code}", {"name": "new"}),
+        "update-mia": ("PATCH", f"/parties/{code}/participants/1", {"participant_name": "new"}),
+        "update-leader": ("PATCH", f"/parties/{code}/participants/0", {"participant_name": "new"}),
+        "update-lou": ("PATCH", f"/parties/{code}/participants/3", {"participant_name": "new"}),
+        "hand-over": ("PUT", f"/parties/{code}/leader", {"participant_id": 2}),
+        "hand-over-to-lou": ("PUT", f"/parties/{code}/leader", {"participant_id": 3}),
+        "close": ("DELETE", f"/parties/{code}", None),
+        "say": ("POST", f"/parties/{code}/messages", {"body": {}}),
+        "beat-mia": ("POST", f"/parties/{code}/participants/1/heartbeat", None),
+        "beat-leader": ("POST", f"/parties/{code}/participants/0/heartbeat", None),
+        "beat-lou": ("POST", f"/parties/{code}/participants/3/heartbeat", None),
+        "listen-head": ("HEAD", f"/parties/{code}/events", None),
+        "listen-elsewhere": ("GET", f"/parties/{nowhere}/events", None),
+        "close-nowhere": ("DELETE", f"/parties/{nowhere}", None),
+    }
+    method, path, body = calls[action]
     return await ask(port, method, path, body=body, headers=headers)
 
 
-@pytest.mark.parametrize(("action", "role", "status"), CELLS, ids=[f"{action}-{role}" for action, role, _ in CELLS])
-async def test_each_role_may_do_what_the_table_says(port: int, action: str, role: str, status: int) -> None:
+@pytest.mark.parametrize("action", CELLS)
+async def test_each_role_may_do_what_the_table_says(port: int, action: str) -> None:
+    """What is refused changes nothing, so the scene is set anew only after what was granted."""
     code, says = await scene(port)
-    reply = await act(port, action, code, {"Authorization": says[role]} if role in says else {})
-    assert reply.status == status
-    if status >= 400:
-        assert reply.refusal()[1] in CODES[status]
+    for role, status in CELLS[action].items():
+        reply = await act(port, action, code, {"Authorization": says[role]} if role in says else {})
+        assert reply.status == status, role
+        assert reply.header("www-authenticate") == ("Bearer" if status == 401 else None)
+        if status < 400:
+            code, says = await scene(port)
+            continue
+        assert not reply.body or reply.refusal()[1] in CODES[status]
         participants = (await ask(port, "GET", f"/parties/{code}/participants")).json()["participants"]
-        assert [(one["participant_id"], one["is_leader"]) for one in participants] == [
-            (0, True),
-            (1, False),
-            (2, False),
-        ]
-    assert reply.header("www-authenticate") == ("Bearer" if status == 401 else None)
+        assert [(one["participant_id"], one["is_leader"]) for one in participants] == SEATS
 
 
 async def test_a_token_is_good_only_as_it_was_given(port: int) -> None:
