@@ -93,20 +93,11 @@ class Speaker:
 async def broadcast(speaker: Speaker, audience: Audience, server: Server, *, seconds: float) -> Told:
     """Speak for so long, with as many messages under way as the speaker has connections.
 
-    The next one goes out when no more deliveries are missing than one message less makes. What is missing after
-    STALL_S without progress counts as errors.
+    What is missing after STALL_S without progress counts as errors.
     """
     audience.start_counting()
-    window, people = len(speaker.idle), len(audience.listeners)
     server_us, load_s, began_s = server.cpu_us, time.process_time(), time.perf_counter()
-    try:
-        while time.perf_counter() - began_s < seconds:
-            await audience.reach((len(speaker.sent_s) - window + 1) * people, within_s=STALL_S)
-            await speaker.until_idle()
-            speaker.say()
-        await audience.reach(len(speaker.sent_s) * people, within_s=STALL_S)
-    except TimeoutError:
-        say(f"Only {audience.texts:,} of {len(speaker.sent_s) * people:,} deliveries arrived.")
+    await speak(speaker, audience, until_s=began_s + seconds)
     took_s = time.perf_counter() - began_s
     server_us, load_s = server.cpu_us - server_us, time.process_time() - load_s
     await speaker.until_answered()
@@ -127,6 +118,19 @@ async def broadcast(speaker: Speaker, audience: Audience, server: Server, *, sec
         server_share=server_us / 1e6 / took_s,
         load_share=load_s / took_s,
     )
+
+
+async def speak(speaker: Speaker, audience: Audience, *, until_s: float) -> None:
+    """The next message goes out when no more deliveries are missing than one message less makes. Awaits the last."""
+    window, people = len(speaker.idle), len(audience.listeners)
+    try:
+        while time.perf_counter() < until_s:
+            await audience.reach((len(speaker.sent_s) - window + 1) * people, within_s=STALL_S)
+            await speaker.until_idle()
+            speaker.say()
+        await audience.reach(len(speaker.sent_s) * people, within_s=STALL_S)
+    except TimeoutError:
+        say(f"Only {audience.texts:,} of {len(speaker.sent_s) * people:,} deliveries arrived.")
 
 
 def percentiles_ms(latencies_s: list[float]) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from bench.services import crowded_manager_arguments
 BEAT_S = 2.0
 """Beats are quickened, so that many go by while it is watched whether the streams stay open."""
 
-BEATS = 5  # Whoever doesn't answer three is cut.
+BEATS = 4  # Whoever doesn't answer three is cut.
 WAVES = 5
 CONNECTIONS = 16
 
