@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import json
-import socket
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from socket import SHUT_RDWR, socket
 from typing import Any
 
 import aiohttp
@@ -150,9 +150,14 @@ class Stream(ABC):
         self._incoming.put_nowait(code)
         return code
 
+    @property
     @abstractmethod
+    def socket(self) -> socket:
+        """The connection's own."""
+
     def abort(self) -> None:
         """Drops the connection without a word."""
+        self.socket.shutdown(SHUT_RDWR)
 
     async def close(self) -> None:
         """Hangs up and lets nothing of it stay."""
@@ -179,9 +184,10 @@ class _WebSocket(Stream):
         self._connection = connection
         super().__init__()
 
-    def abort(self) -> None:
-        its_socket = self._connection.get_extra_info("socket")
-        its_socket.shutdown(socket.SHUT_RDWR)
+    @property
+    def socket(self) -> socket:
+        its_own: socket = self._connection.get_extra_info("socket")
+        return its_own
 
     async def close(self) -> None:
         await super().close()
@@ -207,11 +213,13 @@ class _ServerSentEvents(Stream):
         self._response = response
         super().__init__()
 
-    def abort(self) -> None:
+    @property
+    def socket(self) -> socket:
         connection = self._response.connection
         assert connection is not None
         assert connection.transport is not None
-        connection.transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        its_own: socket = connection.transport.get_extra_info("socket")
+        return its_own
 
     async def close(self) -> None:
         await super().close()

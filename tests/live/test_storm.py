@@ -15,8 +15,9 @@ from tests.processes import Service, running_manager
 from tests.talking import Reply, Wire, ask, request_bytes
 
 WRITERS = 8
-TURNS = 60
+TURNS = 40
 LISTENERS = 40
+LISTENS = list(TRANSPORTS.values())
 
 
 @dataclass
@@ -29,10 +30,11 @@ class Storm:
     dice: random.Random
     views: list[dict[int, View]] = field(default_factory=list)
     by_get: list[tuple[int, View]] = field(default_factory=list)
+    last: list[View] = field(default_factory=list)
     is_over: bool = False
 
     async def write(self, number: int) -> None:
-        """Joins, changes itself and the party, talks, and leaves or is sent away, again and again."""
+        """Joins, changes itself and the party, talks, listens, and leaves or is sent away, again and again."""
         dice = random.Random(f"{self.dice.random()} {number}")
         async with await Wire.to(self.port) as wire:
             for _ in range(TURNS // 4):
@@ -41,7 +43,11 @@ class Storm:
                 await self._ask(wire, "PATCH", mine, {"participant_name": f"n{dice.random()}"}, seat["token"])
                 await self._ask(wire, "PATCH", "", {"name": f"n{dice.random()}"}, self.leader["token"])
                 await self._ask(wire, "POST", "/messages", {"body": {"n": number}}, seat["token"])
-                await self._ask(wire, "DELETE", mine, None, dice.choice([seat, self.leader])["token"])
+                async with dice.choice(LISTENS)(self.port, self.code, seat["token"]) as stream:
+                    await stream.next()
+                    if dice.random() < 0.5:
+                        await stream.close()
+                    await self._ask(wire, "DELETE", mine, None, dice.choice([seat, self.leader])["token"])
 
     async def read(self) -> None:
         """What GET shows, whenever nothing changed between its three questions."""
@@ -55,12 +61,13 @@ class Storm:
 
     async def listen(self, number: int) -> None:
         """Comes in the middle of it all and stays, or is torn away and comes back."""
-        listen = list(TRANSPORTS.values())[number % 2]
+        listen = LISTENS[number % 2]
         while not self.is_over:
             views: dict[int, View] = {}
             self.views.append(views)
             async with listen(self.port, self.code, self.leader["token"]) as stream:
                 if await self._follow(stream, views, self.dice.choice([3, 30, 10_000])):
+                    self.last.append(stream.view)
                     return
                 stream.abort()
 
@@ -118,6 +125,8 @@ async def test_in_a_storm_every_listener_sees_at_every_seq_what_all_others_and_g
         last = await look(storm.port, storm.code)
         seen = agreed(storm.views)
         assert seen[last.seq] == without_presence(last)
+        for view in storm.last:
+            assert [(one["participant_id"], one["online"]) for one in view.participants] == [(0, True)]
         assert len(storm.by_get) > 2
         for seq, view in storm.by_get:
             assert seen.get(seq, without_presence(view)) == without_presence(view)
