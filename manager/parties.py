@@ -81,7 +81,7 @@ class Parties:
             raise rules.place_missing()
         cell = None if wish.place is None else snap(wish.place, self._resolution)
         now_ms, seen_ms = self._clock_ms(), self._seen_ms()
-        once = once_of(key, "create", device, wish._replace(place=None), cell)
+        once = None if key is None else once_of(key, "create", device, wish._replace(place=None), cell)
 
         def founding(party_id: int, code: int, other: Party | None) -> Decision:
             claim.take()  # here, as a replay founds nothing
