@@ -152,6 +152,11 @@ async def test_what_breaks_the_protocol_ends_the_stream_with_its_code(talk: RawS
     assert await close_code(talk) == code
 
 
+async def test_whoever_sends_more_frames_than_anybody_needs_is_shown_out(talk: RawSocket) -> None:
+    await talk.send(client_frame(PING) * (stream.MAX_FRAMES_PER_BEAT + 1))
+    assert await close_code(talk) == 1008
+
+
 async def test_nothing_is_sent_after_the_close_frame_though_the_listener_stays(port: int) -> None:
     ann = await create(port, "ann")
     code = ann["party_code"]
