@@ -69,7 +69,7 @@ class Answer(web.StreamResponse):
 class Opening(Answer):
     """The head of an answer that goes on for as long as its connection, which is then somebody else's.
 
-    Other than an Answer it is sent by calling `head`, before the connection is taken over.
+    Whoever takes the connection over sends `head()`; aiohttp sends nothing.
     """
 
     def head(self) -> bytes:

@@ -13,7 +13,7 @@ from chassis.answer import Answer, header
 MAX_ORIGINS = 100
 PREFLIGHT_MAX_AGE_S = 600
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[Answer]]
 
 _ORIGIN = re.compile(
     r"([a-z][a-z0-9+.-]{0,31})://([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::([0-9]{1,5}))?", re.ASCII | re.IGNORECASE
@@ -107,10 +107,9 @@ def sharing(handler: Handler, origins: AllowedOrigins) -> Handler:
     if not origins:
         return handler
 
-    async def answering(request: web.Request) -> web.StreamResponse:
+    async def answering(request: web.Request) -> Answer:
         response = await handler(request)
-        if isinstance(response, Answer):  # a stream has sent its head long ago
-            response.lines += origins.lines_for(request.headers.get("Origin"))
+        response.lines += origins.lines_for(request.headers.get("Origin"))
         return response
 
     return answering

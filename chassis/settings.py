@@ -32,17 +32,6 @@ def whole(lowest: int, highest: int) -> Callable[[str], int]:
     return read
 
 
-def seconds(text: str) -> float:
-    """Reads a period from 0 to a day, in seconds; decimals are fine."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 86_400:
-        raise ValueError("must be a number of seconds from 0 to 86400")
-    return value
-
-
 def decimal(lowest: float, highest: float) -> Callable[[str], float]:
     """Reads a decimal number within bounds."""
 
@@ -79,7 +68,7 @@ class ProcessSettings:
         "json, text, or auto: text on a terminal", default="auto", read=one_of("auto", "json", "text")
     )
     lame_duck_s: float = setting(
-        "seconds from SIGTERM during which requests are still answered", default=3.0, read=seconds
+        "seconds from SIGTERM during which requests are still answered", default=3.0, read=decimal(0, 86_400)
     )
 
 

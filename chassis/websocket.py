@@ -19,7 +19,8 @@ MAX_MESSAGE_BYTES = 16 * 1024
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 """Kinds of frames (RFC 6455, 11.8)."""
 
-NORMAL, GOING_AWAY, PROTOCOL_ERROR, POLICY_VIOLATION, TOO_BIG, TRY_AGAIN_LATER = 1000, 1001, 1002, 1008, 1009, 1013
+NORMAL, GOING_AWAY, PROTOCOL_ERROR, POLICY_VIOLATION = 1000, 1001, 1002, 1008
+TOO_BIG, INTERNAL_ERROR, TRY_AGAIN_LATER = 1009, 1011, 1013
 """Close codes (RFC 6455, 7.4.1, and the IANA registry)."""
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -49,15 +50,15 @@ def is_handshake(headers: Mapping[str, str]) -> bool:
     return headers.get("Upgrade", "").strip().lower() == "websocket"
 
 
-def accepted(method: str, headers: Mapping[str, str], protocol: str | None) -> str:
-    """The header lines that accept a handshake (RFC 6455, 4.2). Raises Malformed when it isn't one."""
+def accepted(headers: Mapping[str, str], protocol: str | None) -> str:
+    """The header lines that accept a GET's handshake (RFC 6455, 4.2). Raises Malformed when it isn't one."""
     key = headers.get("Sec-WebSocket-Key", "").strip()
     try:
         is_key = len(base64.b64decode(key, validate=True)) == 16
     except (binascii.Error, ValueError):
         is_key = False
     wants_upgrade = "upgrade" in (word.strip().lower() for word in headers.get("Connection", "").split(","))
-    if method != "GET" or not is_key or not wants_upgrade or headers.get("Sec-WebSocket-Version", "").strip() != "13":
+    if not is_key or not wants_upgrade or headers.get("Sec-WebSocket-Version", "").strip() != "13":
         raise Malformed("bad_websocket", "This isn't a WebSocket handshake of version 13 (RFC 6455).")
     digest = base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
     lines = header("Upgrade", "websocket") + header("Connection", "Upgrade") + header("Sec-WebSocket-Accept", digest)

@@ -168,7 +168,7 @@ async def remove_participant(request: web.Request) -> Answer:
 
 @routes.post("/parties/{code}/participants/{participant_id}/heartbeat")
 async def beat(request: web.Request) -> Answer:
-    """A body isn't needed, so none is read; an Idempotency-Key has nothing to remember here."""
+    """A body isn't needed and isn't looked at; an Idempotency-Key has nothing to remember here."""
     query(request, _NO_WORDS)
     code, participant_id = await code_of(request), _participant_id_of(request)
     await request.app[ATTENDANCE].beat(code, participant_id, bearer_token(request))

@@ -84,6 +84,7 @@ def manager_app(
             announcements.publish(party.id, change)
         except Exception:  # what is on the disk stands, whatever becomes of telling it
             _log.exception("announcing failed")
+            app[LISTENING].fail(party.id)
 
     async def parties(app: web.Application) -> AsyncIterator[None]:
         try:
@@ -106,6 +107,7 @@ def manager_app(
             raise StartError(str(error)) from None
 
     async def drain(app: web.Application) -> None:
+        app[ATTENDANCE].rest()
         await app[LISTENING].drain()
 
     app.cleanup_ctx.append(parties)

@@ -32,7 +32,10 @@ class Seat(NamedTuple):
 
 
 class Attendance:
-    """Who is there, of all parties of a manager. Nobody who is online, or about to be, is ever removed."""
+    """Who is there, of all parties of a manager. Nobody who is online, or about to be, is ever removed.
+
+    All that take a token raise TooManyRequests too.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Attendance:
         self._announcements = announcements
         self._clock_ms = clock_ms
         self._running_s = running_s
+        self._is_resting = False
         self._deadlines = Deadlines(running_s())
         for party in store.living():
             self._deadlines.set(party.code, presence.next_s(party), running_s())
@@ -74,7 +78,11 @@ class Attendance:
 
     def is_due(self, code: int) -> bool:
         """Whether somebody of this party may have been away for too long: then settle it before reading it."""
-        return self._deadlines.is_due(code, self._running_s())
+        return not self._is_resting and self._deadlines.is_due(code, self._running_s())
+
+    def rest(self) -> None:
+        """From now on nobody is lost: the manager ends, and those whose streams it ends aren't to blame."""
+        self._is_resting = True
 
     async def settle(self, code: int) -> None:
         """Says who has gone offline, and removes who has been away for too long; a full disk puts that off."""
@@ -146,13 +154,17 @@ class Attendance:
         """Settles parties as their deadlines come, until cancelled."""
         while True:
             await asyncio.sleep(TICK_S)
-            due = list(self._deadlines.due(self._running_s()))
-            for first in range(0, len(due), _PORTION):
-                await asyncio.gather(*map(self._settle_or_log, due[first : first + _PORTION]))
+            try:
+                due = list(self._deadlines.due(self._running_s()))
+                for first in range(0, len(due), _PORTION):
+                    await asyncio.gather(*map(self._settle_or_log, due[first : first + _PORTION]))
+            except Exception:
+                _log.exception("the watch stumbled")
 
     async def _settle_or_log(self, code: int) -> None:
         try:
-            await self.settle(code)
+            if self.is_due(code):
+                await self.settle(code)
         except Exception:
             _log.exception("settling a party failed")
             now_s = self._running_s()

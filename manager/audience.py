@@ -14,7 +14,7 @@ from manager.store import Change
 from manager.stream import Stream
 
 PAUSE_PER_LISTENER_S = 100e-6
-"""A tenth or so of the time goes into telling who comes and goes, at 10 µs a write. Without a pause a crowd that comes
+"""A tenth or so of the time goes into telling who is online, at 10 µs a write. Without a pause a crowd that comes
 at once would cost a write for each who comes and each who is there; `make bench` lets 5,000 come."""
 
 MAX_PAUSE_S = 1.0
@@ -79,6 +79,12 @@ class Audience:
             for event in announcement.events:
                 if isinstance(event, Left):
                     self._show_out((event.participant_id,), event.reason)
+
+    def end(self, code: int, reason: str) -> None:
+        """Ends all streams, whatever they have been told."""
+        for streams in self._of.values():
+            for stream in streams:
+                stream.end(code, reason)
 
     def _show_out(self, participants: Iterable[int], reason: str) -> None:
         leaving = [stream for one in participants for stream in self._of.get(one, ())]

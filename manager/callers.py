@@ -9,7 +9,7 @@ from manager.tokens import device_hash, invalid, participant_of, token_for
 
 
 class Callers:
-    """Recognises callers. Each time it does counts as one of their requests."""
+    """Recognises callers; `device` and `participant` count as one of their requests."""
 
     def __init__(self, keys: Keys, limits: Limits) -> None:
         self.limits = limits
@@ -23,20 +23,21 @@ class Callers:
 
     def participant(self, party: Party, token: str | None) -> int:
         """Whose token this is. Raises Unauthenticated, TooManyRequests."""
-        participant = party.participant(self._named(party, token))
+        key = self._keys.area[area_code_of(party.code)]
+        participant = party.participant(participant_of(token, key, party.id))
         if participant is None:
             raise invalid()
         self.limits.requests.take(participant.device)
         return participant.id
 
-    def recognised(self, party: Party, token: str | None) -> int | None:
+    def uncounted(self, party: Party, token: str | None) -> int | None:
         """Whose token this is, None if it is good for nothing; doesn't count as a request."""
         participant_id = self.named(party.code, party.id, token)
         return participant_id if participant_id is not None and party.participant(participant_id) else None
 
     def named(self, code: int, party_id: int, token: str | None) -> int | None:
         """Which participant of this party the token names, who may have left; None if it isn't one of ours."""
-        key = self._keys.area.get(area_code_of(code), self._keys.device)
+        key = self._keys.area.get(area_code_of(code), self._keys.device)  # any, so that it takes as long
         try:
             return participant_of(token, key, party_id)
         except Unauthenticated:
@@ -45,6 +46,3 @@ class Callers:
     def token(self, code: int, party_id: int, participant_id: int) -> str:
         """The token of a participant of this party."""
         return token_for(self._keys.area[area_code_of(code)], party_id, participant_id)
-
-    def _named(self, party: Party, token: str | None) -> int:
-        return participant_of(token, self._keys.area[area_code_of(party.code)], party.id)

@@ -91,7 +91,7 @@ class Message(msgspec.Struct):
 
 
 MIN_KEPT = 64
-"""Smaller parties are drawn anew each time, so that many of them take no memory."""
+"""Parties up to this size are drawn anew each time, so that many of them take no memory."""
 
 _encode = msgspec.json.Encoder().encode
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import structlog
 
-from chassis.websocket import GOING_AWAY
+from chassis.errors import Policy, TooManyRequests
+from chassis.websocket import GOING_AWAY, INTERNAL_ERROR
 from manager.announcements import Announcements
 from manager.attendance import Attendance, Seat
 from manager.audience import Audience
@@ -44,12 +45,18 @@ class Listening:
         self._is_draining = False
         self._nobody_listens = asyncio.Event()
 
-    def has_room_for(self, seat: Seat) -> bool:
-        """Whether the participant may open one more stream. A device has one seat, so this counts devices too."""
-        audience = self._audiences.get(seat.party_id)
-        if audience is None or self._streams_per_device is None:
-            return True
-        return audience.count_of(seat.participant_id) < self._streams_per_device
+    def check_room_for(self, seat: Seat) -> None:
+        """Raises TooManyRequests when the participant has as many streams as a device may; a device has one seat."""
+        audience, most = self._audiences.get(seat.party_id), self._streams_per_device
+        if audience is None or most is None or audience.count_of(seat.participant_id) < most:
+            return
+        retry_after_s = max(1, round(self.beat_s))
+        raise TooManyRequests(
+            "too_many_streams",
+            f"A device may have {most} streams; close one.",
+            retry_after_s=retry_after_s,
+            policy=Policy("streams", most, retry_after_s),
+        )
 
     def new_stream(self, framing: Framing, seat: Seat) -> Stream:
         """A stream for somebody who is online. Once it has its connection, `open` it."""
@@ -70,6 +77,11 @@ class Listening:
         stream.bound(self.beat_s * MISSED_BEATS)
         if self._is_draining:
             stream.end(GOING_AWAY, "draining")
+
+    def fail(self, party_id: int) -> None:
+        """Something wasn't told of this party: its listeners have to begin anew."""
+        if party_id in self._audiences:
+            self._audiences[party_id].end(INTERNAL_ERROR, "internal error")
 
     async def drain(self) -> None:
         """Tells all listeners to go elsewhere, and those who come yet; returns when they have gone."""

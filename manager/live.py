@@ -5,7 +5,7 @@ import re
 from aiohttp import web
 
 from chassis.answer import NO_STORE, Answer, Opening
-from chassis.errors import Forbidden, Malformed, NotAcceptable, TooManyRequests
+from chassis.errors import Forbidden, Malformed, NotAcceptable
 from chassis.http import bearer_token
 from chassis.origins import ORIGINS
 from chassis.problem import request_id_of
@@ -65,7 +65,7 @@ async def _over_websocket(request: web.Request, code: int) -> Answer:
     offered = _subprotocols(request)
     if offered and PROTOCOL not in offered:
         raise Malformed("bad_websocket", f"The one subprotocol that is spoken here is {PROTOCOL}.")
-    lines = accepted(request.method, request.headers, PROTOCOL if offered else None)
+    lines = accepted(request.headers, PROTOCOL if offered else None)
     return await _open(request, code, token_of(request), WEBSOCKET, Opening(status=101, headers=lines))
 
 
@@ -74,15 +74,10 @@ async def _open(request: web.Request, code: int, token: str | None, framing: Fra
     attendance, listening = request.app[ATTENDANCE], request.app[LISTENING]
     seat = await attendance.come(code, token)
     try:
-        if not listening.has_room_for(seat):
-            raise TooManyRequests(
-                "too_many_streams",
-                "This device has as many streams as it may; close one.",
-                retry_after_s=max(1, round(listening.beat_s)),
-            )
         party = await attendance.current(code)
         if party.id != seat.party_id or party.participant(seat.participant_id) is None:
             raise invalid()
+        listening.check_room_for(seat)
         opening.request_id = request_id_of(request)
         stream = listening.new_stream(framing, seat)
         take_over(request, stream, opening.head())

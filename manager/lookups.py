@@ -38,7 +38,7 @@ class Lookups:
                 raise
 
     async def count(self, request: web.Request) -> None:
-        """No party had the code. Who was in one that had it until a short while ago didn't guess."""
+        """No party had the code. Who was in one that had it within the last 24 hours didn't guess."""
         if not await _is_known(request):
             limit, network = self._of(request)
             limit.count(network)

@@ -42,7 +42,8 @@ class Membership(NamedTuple):
 class Parties:
     """The parties of one manager.
 
-    Clock in milliseconds since 1970, running time in seconds; H3 resolution at which places are kept.
+    Clock in milliseconds since 1970, running time in seconds; H3 resolution at which places are kept. All that name a
+    caller raise TooManyRequests too, and all that change something Unavailable.
     """
 
     def __init__(
@@ -107,7 +108,8 @@ class Parties:
     async def join(self, code: int, device_id: str, participant_name: str | None, key: str | None = None) -> Membership:
         """A seat for the device, which leaves the party it was in; the seat that it has already if it has one.
 
-        Raises NotFound, Conflict `party_full`, Locked, Unprocessable `idempotency_key_reused`, StorageFull.
+        Raises NotFound, Forbidden `banned`, Conflict `party_full`, Locked, Unprocessable `idempotency_key_reused`,
+        StorageFull.
         """
         device = self._callers.device(device_id)
         now_ms, seen_ms = self._clock_ms(), self._seen_ms()
@@ -211,7 +213,7 @@ class Parties:
     async def party(self, code: int, token: str | None = None) -> Party:
         """The party with this code. A token that is good is a sign of life, none is needed. Raises NotFound."""
         party = await self._attendance.current(code)
-        participant_id = None if token is None else self._callers.recognised(party, token)
+        participant_id = None if token is None else self._callers.uncounted(party, token)
         if participant_id is not None:
             await self._keep_notice(party, participant_id)
         return party
@@ -221,7 +223,7 @@ class Parties:
         return self._presence.roll(party.id)
 
     async def recognises(self, code: int, token: str | None) -> bool:
-        """Whether somebody has, or had before it closed a short while ago, this token in the party with this code.
+        """Whether somebody in the party with this code has this token, or had before it closed, in the last 24 hours.
 
         Takes as long for a code that nobody has.
         """

@@ -153,11 +153,11 @@ def evolve(party: Party | None, events: Iterable[Event]) -> Party | None:
 
 
 def _after(party: Party, event: Event) -> Party | None:
+    version = party.version + (not isinstance(event, UNVERSIONED))
     if isinstance(event, Seen):
-        return _with(party, event.participant_id, party.version, seen_ms=event.seen_ms)
+        return _with(party, event.participant_id, version, seen_ms=event.seen_ms)
     if isinstance(event, WentLive):
-        return _with(party, event.participant_id, party.version, is_live=True)
-    version = party.version + 1
+        return _with(party, event.participant_id, version, is_live=True)
     if isinstance(event, ParticipantUpdated):
         return _with(party, event.participant_id, version, name=event.name, attributes=event.attributes)
     if isinstance(event, Joined):

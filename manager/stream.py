@@ -74,6 +74,9 @@ class Stream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Whatever a listener says is a sign of life and nothing more."""
         if self._incoming is None:
+            self._frames_left -= 1
+            if self._frames_left < 0:
+                self._transport.abort()
             return
         self.unanswered = 0
         try:
@@ -94,15 +97,18 @@ class Stream(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Sends whole frames, or ends the stream if too much waits already."""
-        if self._transport.get_write_buffer_size() > self._allowance:
+        waiting_bytes = self._transport.get_write_buffer_size()
+        if waiting_bytes > self._allowance:
             self.end(TRY_AGAIN_LATER, "too slow")
         elif not self.has_ended:
+            if waiting_bytes <= MAX_BACKLOG_BYTES:  # the snapshot is through, if there was one
+                self._allowance = MAX_BACKLOG_BYTES
             self._transport.write(data)
 
     def begin(self, snapshot: bytes) -> None:
         """Sends the frame that the listener starts from, however large it is."""
-        self._allowance += len(snapshot)
         self.write(snapshot)
+        self._allowance = MAX_BACKLOG_BYTES + len(snapshot)
 
     def beat(self) -> None:
         """Asks for a sign of life. Cut is who owes three: counted, not timed, as this process may have slept."""

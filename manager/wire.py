@@ -17,7 +17,7 @@ from manager.presence import NOBODY, Roll
 from manager.wishes import Change, ParticipantChange, Wish
 
 MAX_ATTRIBUTES_BYTES = 4096
-MAX_ATTRIBUTES_DEPTH = 8
+MAX_DEPTH = 8
 MAX_MESSAGE_BYTES = 4096
 MAX_KEPT = 10_000
 MAX_KEPT_BYTES = 4096
@@ -255,8 +255,8 @@ def _attributes(attributes: dict[str, Any] | None) -> bytes | None:
 
 def _bounded(value: dict[str, Any], field: str, max_bytes: int) -> bytes:
     """The object as JSON. Raises Malformed where it is too large or nested too deep."""
-    if _is_deeper_than(MAX_ATTRIBUTES_DEPTH, value):
-        raise Malformed("bad_body", f"{field} may nest {MAX_ATTRIBUTES_DEPTH} deep.", field=field)
+    if _is_deeper_than(MAX_DEPTH, value):
+        raise Malformed("bad_body", f"{field} may nest {MAX_DEPTH} deep.", field=field)
     encoded = msgspec.json.encode(value)
     if len(encoded) > max_bytes:
         raise Malformed("bad_body", f"{field} may take {max_bytes} bytes.", field=field)

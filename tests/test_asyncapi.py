@@ -8,7 +8,16 @@ import msgspec
 import pytest
 
 from chassis.health import VERSION
-from chassis.websocket import GOING_AWAY, MAX_MESSAGE_BYTES, NORMAL, PROTOCOL_ERROR, TOO_BIG, TRY_AGAIN_LATER
+from chassis.websocket import (
+    GOING_AWAY,
+    INTERNAL_ERROR,
+    MAX_MESSAGE_BYTES,
+    NORMAL,
+    POLICY_VIOLATION,
+    PROTOCOL_ERROR,
+    TOO_BIG,
+    TRY_AGAIN_LATER,
+)
 from manager import events as sent
 from manager.live import PROTOCOL
 from manager.party import End, Reason
@@ -95,9 +104,11 @@ def test_the_documented_reasons_are_those_of_the_code() -> None:
 def test_the_bounds_in_the_prose_are_those_of_the_code() -> None:
     root = events_document().root
     prose = root["info"]["description"]
-    for number in (NORMAL, GOING_AWAY, PROTOCOL_ERROR, TOO_BIG, TRY_AGAIN_LATER):
+    for number in (NORMAL, GOING_AWAY, PROTOCOL_ERROR, POLICY_VIOLATION, TOO_BIG, INTERNAL_ERROR, TRY_AGAIN_LATER):
         assert f"| {number} |" in prose
-    assert payload(root, "close")["properties"]["code"]["enum"] == sorted({GOING_AWAY, NORMAL, TRY_AGAIN_LATER})
+    assert payload(root, "close")["properties"]["code"]["enum"] == sorted(
+        {GOING_AWAY, NORMAL, INTERNAL_ERROR, TRY_AGAIN_LATER}
+    )
     assert f"{MAX_MESSAGE_BYTES // 1024} KiB came" in prose
     assert f"{MAX_BACKLOG_BYTES // 1024} KiB waited" in prose
     assert f'"{PROTOCOL}", ' in prose

@@ -226,7 +226,7 @@ def test_the_limits_in_the_prose_are_those_that_are_set_by_default() -> None:
     for row in (
         f"| `creates` | parties that a device starts | {defaults['creates_per_h']} an hour |",
         f"| `joins` | seats that it takes | {defaults['joins_per_h']} an hour |",
-        f"| `requests` | requests with its id or token | {defaults['requests_per_s']} a second |",
+        f"| `requests` | requests with its id or token, but for plain reads | {defaults['requests_per_s']} a second |",
         f"of an IPv4 address | {defaults['failed_lookups_per_h']} an hour |",
         f"of an IPv6 /64 | {defaults['failed_lookups_per_h_ipv6']} an hour |",
         f"may have {defaults['streams_per_device']} streams",

@@ -89,9 +89,9 @@ def idempotency_key_reused() -> Unprocessable:
 class Store(Protocol):
     """Parties by code. Any number of calls may be under way at once; each change is one transaction.
 
-    Rules are pure, see the newest state, and may be called more than once for one change. Nobody is shown a change, nor
-    a refusal that rests on one, before it is on the disk. When it can't be written, `create` and `change` raise
-    StorageFull (nothing was changed) or Unavailable `outcome_unknown`.
+    Rules are pure but for limits that they take, see the newest state, and may be called more than once for one
+    change. Nobody is shown a change, nor a refusal that rests on one, before it is on the disk. When it can't be
+    written, `create` and `change` raise StorageFull (nothing was changed) or Unavailable `outcome_unknown`.
     """
 
     keys: Keys

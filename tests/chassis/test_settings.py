@@ -10,7 +10,7 @@ import pytest
 
 import dispatcher.settings
 import manager.settings
-from chassis.settings import one_of, parse_settings, seconds, setting, whole
+from chassis.settings import decimal, one_of, parse_settings, setting, whole
 
 SERVICES = [dispatcher.settings.Settings, manager.settings.Settings]
 
@@ -19,7 +19,7 @@ SERVICES = [dispatcher.settings.Settings, manager.settings.Settings]
 class Settings:
     name: str = setting("what it is called")
     port: int = setting("where it listens; 50% of all ports are taken", default=80, read=whole(0, 65535))
-    grace_s: float = setting("how long it waits", default=1.5, read=seconds)
+    grace_s: float = setting("how long it waits", default=1.5, read=decimal(0, 86_400))
     colour: str = setting("how it looks", default="red", read=one_of("red", "blue"))
     folder: Path = setting("where it lives", default=Path("data"), read=Path)
 
@@ -69,7 +69,7 @@ def test_what_a_command_fixes_has_no_flag_and_no_variable(capsys: pytest.Capture
         (["--name", "a", "--port", "1.0"], {}, "--port must be"),
         (["--name", "a", "--port", "٣"], {}, "--port must be"),
         (["--name", "a", "--port", ""], {}, "--port must be"),
-        (["--name", "a", "--grace-s", "nan"], {}, "--grace-s must be a number of seconds"),
+        (["--name", "a", "--grace-s", "nan"], {}, "--grace-s must be a number from 0 to 86400"),
         (["--name", "a", "--grace-s", "inf"], {}, "--grace-s must be"),
         (["--name", "a", "--grace-s", "soon"], {}, "--grace-s must be"),
         (["--name", "a", "--colour", "green"], {}, "--colour must be one of red, blue, not 'green'"),

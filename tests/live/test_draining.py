@@ -9,7 +9,7 @@ import pytest
 from manager import stream
 from tests.live.raw import connected, with_token
 from tests.live.streams import TRANSPORTS, listening
-from tests.manager.asking import create, join, managing
+from tests.manager.asking import create, join, managing, seats
 from tests.processes import running_manager
 from tests.talking import ask
 
@@ -61,3 +61,18 @@ async def test_a_listener_who_takes_no_leave_does_not_hold_up_the_end(
         with pytest.raises(ConnectionError):
             await ask(port, "GET", "/livez")
         assert (await mute.frames())[-1].payload.startswith((1001).to_bytes(2, "big"))
+
+
+async def test_nobody_is_lost_while_the_manager_waits_for_its_listeners_to_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "FAREWELL_S", 1.0)
+    async with AsyncExitStack() as stack, managing(tmp_path / "m.db", grace_s=0.0) as port:
+        ann = await create(port, "ann")
+        bob = await join(port, ann["party_code"], "bob")
+        polite = await stack.enter_async_context(listening(port, ann["party_code"], bob["token"]))
+        await polite.next()
+        mute = await stack.enter_async_context(connected(port, ann["party_code"], with_token(ann["token"])))
+        await mute.frame()
+    async with managing(tmp_path / "m.db") as port:
+        assert [one for one, _, _ in await seats(port, ann["party_code"])] == [0, 1]
