@@ -16,7 +16,7 @@ from chassis.database import DatabaseError
 from chassis.docs import document
 from chassis.http import new_app
 from chassis.lifetime import Lifetime
-from chassis.roster import Roster
+from chassis.roster import Manager, Roster
 from chassis.serve import StartError
 from chassis.telemetry import new_registry
 from manager import api, live
@@ -53,13 +53,7 @@ def manager_app(
     `clock_ms` is the time since 1970 as people are shown it; periods of presence are measured by
     `monotonic_s`, by default while the process is awake.
     """
-    myself = roster.of_hostname(settings.hostname)
-    if myself is None:
-        raise StartError(f"{settings.config} has no manager {settings.hostname}.")
-    if settings.default_capacity > settings.max_capacity:
-        raise StartError(
-            f"--default-capacity {settings.default_capacity} is over --max-capacity {settings.max_capacity}."
-        )
+    myself = _myself(settings, roster)
     registry = new_registry()
     stores: list[SqliteStore] = []
     app = new_app(
@@ -76,16 +70,6 @@ def manager_app(
     app[SELF] = myself
     announcements = Announcements()
 
-    def announce(change: Change) -> None:
-        party = change.after or change.before
-        assert party is not None
-        try:
-            app[ATTENDANCE].follow(change)
-            announcements.publish(party.id, change)
-        except Exception:  # what is on the disk stands, whatever becomes of telling it
-            _log.exception("announcing failed")
-            app[LISTENING].fail(party.id)
-
     async def parties(app: web.Application) -> AsyncIterator[None]:
         try:
             async with open_sqlite(
@@ -93,7 +77,7 @@ def manager_app(
                 area_codes=myself.area_codes,
                 resolution=settings.discovery_resolution,
                 clock_ms=clock_ms,
-                announce=announce,
+                announce=lambda change: _announce(app, announcements, change),
                 broken=lifetime.fail,
                 registry=registry,
             ) as store:
@@ -106,13 +90,37 @@ def manager_app(
         except DatabaseError as error:
             raise StartError(str(error)) from None
 
-    async def drain(app: web.Application) -> None:
-        app[ATTENDANCE].rest()
-        await app[LISTENING].drain()
-
     app.cleanup_ctx.append(parties)
-    app.on_shutdown.append(drain)
+    app.on_shutdown.append(_drain)
     return app
+
+
+def _myself(settings: Settings, roster: Roster) -> Manager:
+    myself = roster.of_hostname(settings.hostname)
+    if myself is None:
+        raise StartError(f"{settings.config} has no manager {settings.hostname}.")
+    if settings.default_capacity > settings.max_capacity:
+        raise StartError(
+            f"--default-capacity {settings.default_capacity} is over --max-capacity {settings.max_capacity}."
+        )
+    return myself
+
+
+def _announce(app: web.Application, announcements: Announcements, change: Change) -> None:
+    """Tells what has been committed. That stands, whatever becomes of telling it."""
+    party = change.after or change.before
+    assert party is not None
+    try:
+        app[ATTENDANCE].follow(change)
+        announcements.publish(party.id, change)
+    except Exception:
+        _log.exception("announcing failed")
+        app[LISTENING].fail(party.id)
+
+
+async def _drain(app: web.Application) -> None:
+    app[ATTENDANCE].rest()
+    await app[LISTENING].drain()
 
 
 class _Clocks(NamedTuple):
