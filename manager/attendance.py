@@ -1,7 +1,7 @@
 """Coming, going and being lost: presence joined to the store, and the watch that removes who stays away."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import structlog
@@ -79,6 +79,13 @@ class Attendance:
     def is_due(self, code: int) -> bool:
         """Whether somebody of this party may have been away for too long: then settle it before reading it."""
         return not self._is_resting and self._deadlines.is_due(code, self._running_s())
+
+    def overdue(self, codes: Iterable[int]) -> list[int]:
+        """Those of these parties that are due."""
+        if self._is_resting:
+            return []
+        now_s = self._running_s()
+        return [code for code in codes if self._deadlines.is_due(code, now_s)]
 
     def rest(self) -> None:
         """From now on nobody is lost: the manager ends, and those whose streams it ends aren't to blame."""

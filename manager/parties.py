@@ -254,7 +254,7 @@ class Parties:
     async def nearby(self, point: Point, *, radius_km: float, limit: int) -> list[tuple[Party, float]]:
         """Discoverable parties around a point and how far they are, in km, nearest first."""
         found = await self._store.nearby(point, radius_km=radius_km, limit=limit)
-        overdue = [party.code for party, _ in found if self._attendance.is_due(party.code)]
+        overdue = self._attendance.overdue(party.code for party, _ in found)
         if not overdue:
             return found
         await asyncio.gather(*map(self._attendance.settle, overdue))
